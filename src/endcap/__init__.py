@@ -1,0 +1,1 @@
+"""Endcap: a self-hosted, real-time recommender for online shops."""

@@ -1,0 +1,1 @@
+"""What can be recommended: the item record, loaders, and the demo shop."""

@@ -1,0 +1,118 @@
+"""One typed configuration, read once from ``config.toml``. An unknown key is an error; no setting does nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from endcap.errors import ConfigError
+
+
+def _default_weights() -> dict[str, float]:
+    return {"click": 1.0, "view": 1.0, "wishlist": 2.0, "cart": 3.0, "like": 3.0, "review": 2.0, "purchase": 5.0}
+
+
+@dataclass(frozen=True, slots=True)
+class StateConfig:
+    """What the fold keeps. A change takes effect at the next start, which replays the log."""
+
+    weights: dict[str, float] = field(default_factory=_default_weights)
+    """How much an event of each type says about taste; a type that is not named says nothing."""
+    max_history: int = 200
+    """Events kept per user; the oldest go first."""
+    max_session_items: int = 100
+    """Different items of one session that count as together; later ones do not."""
+    sessions_per_item: int = 1_000
+    """Sessions kept per item in the session index; the oldest go first."""
+    session_gap_minutes: float = 30.0
+    """Silence after which a new session starts, where the shop names none."""
+    trending_half_life_days: float = 7.0
+    popular_half_life_days: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body_bytes: int = 2_000_000
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins whose pages may call the API with an ``events`` key."""
+    max_streams: int = 1_000
+    """Open event streams at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What ``endcap train`` learns."""
+
+    validation_days: float = 14.0
+    """The last days of the log, on which the weights of the blend are learnt."""
+    als_factors: int = 64
+    als_l2: float = 10.0
+    als_alpha: float = 10.0
+    """Confidence of an interaction of weight w: 1 + als_alpha * w (Hu, Koren, Volinsky 2008)."""
+    als_epochs: int = 15
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. The field names are the TOML tables and keys."""
+
+    state: StateConfig = field(default_factory=StateConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig)
+
+
+def load_config(path: Path) -> Config:
+    """The configuration at ``path``; the defaults if there is no such file.
+
+    Raises ConfigError for a file that is not TOML, an unknown key, or a value of the wrong type.
+    """
+    if not path.exists():
+        return Config()
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    unknown = tables.keys() - {table.name for table in fields(Config)}
+    if unknown:
+        raise ConfigError(f"{path}: unknown table [{min(unknown)}]; there are [state], [serve] and [train]")
+    return Config(
+        _section(path, "state", StateConfig, tables),
+        _section(path, "serve", ServeConfig, tables),
+        _section(path, "train", TrainConfig, tables),
+    )
+
+
+def _section(path: Path, name: str, cls: type[Section], tables: Mapping[str, object]) -> Section:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {name} must be a table, not {table!r}")
+    kinds = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in kinds:
+            raise ConfigError(f"{path}: unknown key {name}.{key}; there are {', '.join(kinds)}")
+        values[key] = _value(path, f"{name}.{key}", kinds[key], value)
+    return cls(**values)
+
+
+def _value(path: Path, name: str, kind: object, value: object) -> object:
+    if kind is float and type(value) in (int, float):
+        return float(value)  # type: ignore[arg-type]  # an int or a float
+    if kind in (int, str) and type(value) is kind:
+        return value
+    if kind == tuple[str, ...] and isinstance(value, list) and all(type(part) is str for part in value):
+        return tuple(value)
+    if kind == dict[str, float] and isinstance(value, dict):
+        return {key: _value(path, f"{name}.{key}", float, part) for key, part in value.items()}
+    raise ConfigError(f"{path}: {name} is {value!r}: it must be a {getattr(kind, '__name__', kind)}")

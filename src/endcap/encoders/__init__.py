@@ -1,0 +1,1 @@
+"""Pretrained models: content to vectors, each content once."""

@@ -1,0 +1,1 @@
+"""Is it good? Splits, metrics, significance, reports."""

@@ -1,0 +1,1 @@
+"""One metric a function, one family a file."""

@@ -1,0 +1,1 @@
+"""Counting: words and numbers to arrays."""

@@ -1,0 +1,1 @@
+"""Recommenders, one algorithm a file, and combinators that are recommenders too."""

@@ -1,0 +1,97 @@
+"""The extension points. Everything else is composed of these by wrapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking, Record
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class Recommender(Protocol):
+    """Ranks items for a query. It proposes and never hides: hiding is the business of ranking."""
+
+    def recommend(self, query: Query, k: int) -> Ranking:
+        """At most ``k`` items, best first; empty when it has nothing to go on, never an error.
+
+        Rows that the model has not learnt (newer items) are ignored. Raises NotFittedError before it has
+        learnt anything.
+        """
+        ...
+
+
+class Trainable(Protocol):
+    """Learns from the past in one go; fitting again forgets the earlier fit. Same seed, same result."""
+
+    def fit(self, interactions: Interactions) -> Self: ...
+
+
+class TrainableRecommender(Recommender, Trainable, Protocol):
+    """A recommender that must be fitted first."""
+
+
+class Storable(Protocol):
+    """What was learnt, as arrays: saved without pickle, loaded into a new instance of the same settings."""
+
+    def to_arrays(self) -> Arrays: ...
+
+    def from_arrays(self, arrays: Arrays) -> Self:
+        """Takes over ``arrays``. Raises ModelError if they are not what ``to_arrays`` gives."""
+        ...
+
+
+class Learner(TrainableRecommender, Storable, Protocol):
+    """A recommender with learnt weights: what a model folder holds."""
+
+
+class Evidence(Protocol):
+    """Says which item of the history speaks for a proposed one."""
+
+    def contributions(self, query: Query, items: IntArray) -> FloatArray:
+        """(history, items): how much each item of ``query.history`` adds to the score of each of ``items``."""
+        ...
+
+
+class Encoder(Protocol):
+    """Content to vectors, by a pretrained model."""
+
+    @property
+    def name(self) -> str:
+        """Changes whenever the vectors would: vectors of two names never meet."""
+        ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """(n, dim) float32, unit rows; a zero row for an empty text."""
+        ...
+
+
+class Log(Protocol):
+    """The one ordered log."""
+
+    def append(self, records: Sequence[Record]) -> list[int | None]:
+        """The offset of each record, None for a duplicate. Durable (fsync) when this returns."""
+        ...
+
+    def read(self, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Records with an offset greater than ``after``, in order, each with its offset."""
+        ...
+
+    def last_offset(self) -> int:
+        """The offset of the newest record, 0 for an empty log. Sees what other processes appended."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Metric(Protocol):
+    """Judges one list. Higher is better unless the name says otherwise."""
+
+    def __call__(self, ranking: IntArray, relevant: IntArray) -> float: ...

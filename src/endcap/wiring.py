@@ -1,0 +1,1 @@
+"""The composition root: turns Config into live objects, and chooses each class."""
