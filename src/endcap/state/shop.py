@@ -1,0 +1,117 @@
+"""The shop's own state: the catalogue as columns, and the model version that is to serve."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from endcap.catalog.items import KINDS, Item, ItemChange
+from endcap.state.column import Column
+from endcap.types import BoolArray, FloatArray, IntArray, TimeArray, Vocabulary
+
+NEVER = np.iinfo(np.int64).max
+
+
+class ShopState:
+    """The catalogue, by item row, and the active model version.
+
+    An item that only events have named has a row but is not listed. ``version`` counts the changes, so that
+    what was derived from the columns is known to be current by one comparison.
+    """
+
+    def __init__(self, items: Vocabulary) -> None:
+        self._vocabulary = items
+        self._items: list[Item | None] = []
+        self._listed = Column(np.bool_)
+        self._in_stock = Column(np.bool_)
+        self._price = Column(np.float32, np.nan)
+        self._kind = Column(np.int32)
+        self._available_from = Column(np.int64)
+        self._expires = Column(np.int64, NEVER)
+        self._group = Column(np.int32, -1)
+        self._groups = Vocabulary()
+        self.version = 0
+        self.size = 0
+        """Listed items."""
+        self.active_version: str | None = None
+
+    def grow(self, items: int) -> None:
+        """Make room for ``items`` rows."""
+        self._items.extend([None] * (items - len(self._items)))
+        for column in self._columns():
+            column.grow(items)
+
+    def _columns(self) -> tuple[Column[np.bool_] | Column[np.float32] | Column[np.int32] | Column[np.int64], ...]:
+        return (
+            self._listed,
+            self._in_stock,
+            self._price,
+            self._kind,
+            self._available_from,
+            self._expires,
+            self._group,
+        )
+
+    def change(self, row: int, change: ItemChange) -> None:
+        """Apply one change of the item at ``row``."""
+        before = self._items[row]
+        item = change.applied_to(before)
+        self.version += 1
+        self.size += (item is not None) - (before is not None)
+        self._items[row] = item
+        self._listed[row] = item is not None
+        if item is not None:
+            self._in_stock[row] = item.in_stock
+            price = item.price if item.sale_price is None else item.sale_price
+            self._price[row] = np.nan if price is None else price
+            self._kind[row] = KINDS.index(item.kind)
+            self._available_from[row] = item.available_from or 0
+            self._expires[row] = NEVER if item.expires is None else item.expires
+            self._group[row] = -1 if item.group_id is None else self._groups.add(item.group_id)
+
+    def get(self, item_id: str) -> Item | None:
+        """The listed item with that id."""
+        row = self._vocabulary.row(item_id)
+        return self.item(row) if row >= 0 else None
+
+    def item(self, row: int) -> Item | None:
+        """The listed item at ``row``."""
+        return self._items[row]
+
+    def listed_items(self) -> list[tuple[int, Item]]:
+        """Every listed item with its row, in row order."""
+        return [(row, item) for row, item in enumerate(self._items) if item is not None]
+
+    @property
+    def listed(self) -> BoolArray:
+        """(items,) whether the row is in the catalogue."""
+        return self._listed.values
+
+    @property
+    def in_stock(self) -> BoolArray:
+        """(items,) whether it can be sold now."""
+        return self._in_stock.values
+
+    @property
+    def price(self) -> FloatArray:
+        """(items,) what it costs now, the sale price where there is one; NaN without a price."""
+        return self._price.values
+
+    @property
+    def kinds(self) -> IntArray:
+        """(items,) index into KINDS."""
+        return self._kind.values
+
+    @property
+    def available_from(self) -> TimeArray:
+        """(items,) milliseconds since 1970; 0 without."""
+        return self._available_from.values
+
+    @property
+    def expires(self) -> TimeArray:
+        """(items,) milliseconds since 1970; the largest number without."""
+        return self._expires.values
+
+    @property
+    def groups(self) -> IntArray:
+        """(items,) the number of the item's group; -1 without."""
+        return self._group.values

@@ -1,0 +1,122 @@
+"""Per-user state: what one user did, newest last, within a bounded memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+import numpy as np
+
+from endcap.config import StateConfig
+from endcap.events.schema import TYPE_CODES
+from endcap.types import FloatArray, IntArray, TimeArray
+
+_PURCHASE = TYPE_CODES["purchase"]
+
+
+class UserHistory:
+    """One user's events that say something about taste, in log order, and the current visit.
+
+    A visit ends after ``session_gap_minutes`` of silence, or where the shop's own session id changes. An
+    event that comes late joins the visit that is open. The oldest events go when ``max_history`` is reached.
+    """
+
+    __slots__ = ("_items", "_quantities", "_session", "_session_id", "_times", "_types", "counts", "last_time", "visit")
+
+    def __init__(self) -> None:
+        self._items: array[int] = array("i")
+        self._times: array[int] = array("q")
+        self._types: array[int] = array("b")
+        self._quantities: array[float] = array("f")
+        self._session: array[int] = array("i")
+        self._session_id: str | None = None
+        self.counts: Counter[str] = Counter()
+        """Events by type."""
+        self.last_time = 0
+        """Milliseconds since 1970 of the newest event."""
+        self.visit = 0
+        """The number of the current visit."""
+
+    def arrive(self, time: int, session_id: str | None, config: StateConfig) -> None:
+        """Note that an event came at ``time``; starts a new visit where the rule says so."""
+        silent = time - self.last_time > config.session_gap_minutes * 60_000
+        own_id_changed = session_id is not None and session_id != self._session_id
+        same_id = session_id is not None and not own_id_changed
+        if own_id_changed or (silent and not same_id):
+            self.visit += 1
+            self._session = array("i")
+            self._session_id = session_id
+        self.last_time = max(self.last_time, time)
+
+    def touch(self, item: int, config: StateConfig) -> None:
+        """Put ``item`` last in the current visit."""
+        if item in self._session:
+            self._session.remove(item)
+        self._session.append(item)
+        del self._session[: -config.max_session_items]
+
+    def add(self, item: int, time: int, code: int, quantity: float, max_history: int) -> None:
+        """Remember one event; ``code`` is its type's number in TYPE_CODES."""
+        self._items.append(item)
+        self._times.append(time)
+        self._types.append(code)
+        self._quantities.append(quantity)
+        if len(self._items) > max_history:
+            for column in (self._items, self._times, self._types, self._quantities):
+                del column[:-max_history]
+
+    def undo_purchase(self, item: int, quantity: float) -> list[int]:
+        """Take back ``quantity`` of the newest purchases of ``item``; the times of those that vanish wholly."""
+        vanished = []
+        for at in range(len(self._items) - 1, -1, -1):
+            if quantity <= 0:
+                break
+            if self._items[at] == item and self._types[at] == _PURCHASE:
+                taken = min(quantity, self._quantities[at])
+                quantity -= taken
+                self._quantities[at] -= taken
+                if self._quantities[at] <= 0:
+                    vanished.append(self._times[at])
+                    for column in (self._items, self._times, self._types, self._quantities):
+                        del column[at]
+        return vanished
+
+    def absorb(self, other: UserHistory, max_history: int) -> None:
+        """Take over what ``other`` did, merged by time; its current visit becomes part of this one's."""
+        order = np.argsort(np.concatenate([self.times, other.times]), kind="stable")
+        for name in ("_items", "_times", "_types", "_quantities"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            merged = np.concatenate([np.array(mine), np.array(theirs)])[order][-max_history:]
+            setattr(self, name, array(mine.typecode, merged.tolist()))
+        if other.last_time >= self.last_time:
+            self._session, self._session_id, self.visit = other._session, other._session_id, self.visit + 1
+        self.counts.update(other.counts)
+        self.last_time = max(self.last_time, other.last_time)
+
+    @property
+    def items(self) -> IntArray:
+        """(n,) item rows, oldest first."""
+        return np.array(self._items, np.int32)
+
+    @property
+    def times(self) -> TimeArray:
+        """(n,) milliseconds since 1970."""
+        return np.array(self._times, np.int64)
+
+    @property
+    def types(self) -> IntArray:
+        """(n,) event types, as numbers in TYPE_CODES."""
+        return np.array(self._types, np.int32)
+
+    @property
+    def quantities(self) -> FloatArray:
+        """(n,) pieces; what was returned is taken off."""
+        return np.array(self._quantities, np.float32)
+
+    @property
+    def session_items(self) -> IntArray:
+        """(m,) different items of the current visit, the one touched last at the end."""
+        return np.array(self._session, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._items)
