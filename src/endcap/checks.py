@@ -5,45 +5,50 @@ Standard library only: the records of ``events`` and ``catalog`` are built on it
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from endcap.errors import InvalidFieldError
 from endcap.types import MS_PER_DAY
 
 MAX_ID_LENGTH = 256
 MAX_TEXT_LENGTH = 20_000
+MAX_NUMBER = 1e15
+"""Beyond any price or quantity, and within what a float32 column can hold."""
+MAX_INTEGER = 2**63 - 1
+MAX_MOMENT_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 FUTURE_TOLERANCE_MS = MS_PER_DAY
 """A shop's clock may run ahead by a day; what is later than that is a mistake (a date in 2099)."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_id(name: str, value: object) -> str:
     """A string of 1 to 256 characters; a whole number is taken as its digits."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER:
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
-        raise InvalidFieldError(name, f"{name} must be a string of 1 to {MAX_ID_LENGTH} characters, not {value!r:.80}")
-    return value
+        raise InvalidFieldError(name, f"{name} must be a string of 1 to {MAX_ID_LENGTH} characters, not {shown(value)}")
+    return _encodable(name, value)
 
 
 def parse_text(name: str, value: object) -> str:
     """A string of at most 20,000 characters."""
     if not isinstance(value, str) or len(value) > MAX_TEXT_LENGTH:
         raise InvalidFieldError(name, f"{name} must be a string of at most {MAX_TEXT_LENGTH} characters")
-    return value
+    return _encodable(name, value)
 
 
 def parse_number(name: str, value: object) -> float:
-    """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidFieldError(name, f"{name} must be a finite number, not {value!r:.80}")
+    """A finite number of at most 1e15 either way."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MAX_NUMBER:
+        raise InvalidFieldError(name, f"{name} must be a finite number of at most {MAX_NUMBER:g}, not {shown(value)}")
     return float(value)
 
 
 def parse_flag(name: str, value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise InvalidFieldError(name, f"{name} must be true or false, not {value!r:.80}")
+        raise InvalidFieldError(name, f"{name} must be true or false, not {shown(value)}")
     return value
 
 
@@ -51,7 +56,9 @@ def parse_moment(name: str, value: object) -> int:
     """RFC 3339 or whole milliseconds since 1970, as milliseconds; without an offset it is UTC."""
     moment = _to_ms(name, value)
     if moment < 0:
-        raise InvalidFieldError(name, f"{name} is {value!r}: it must not be before 1970")
+        raise InvalidFieldError(name, f"{name} is {shown(value)}: it must not be before 1970")
+    if moment > MAX_MOMENT_MS:
+        raise InvalidFieldError(name, f"{name} is {shown(value)}: it must not be after 9999; give milliseconds")
     return moment
 
 
@@ -59,8 +66,17 @@ def parse_past(name: str, value: object, received: int) -> int:
     """The same, at most a day after ``received``."""
     moment = parse_moment(name, value)
     if moment > received + FUTURE_TOLERANCE_MS:
-        raise InvalidFieldError(name, f"{name} is {value!r}: that is more than a day in the future; check the clock")
+        raise InvalidFieldError(
+            name, f"{name} is {shown(value)}: that is more than a day in the future; check the clock"
+        )
     return moment
+
+
+def shown(value: object) -> str:
+    """At most 80 characters of ``value`` for a message; Python refuses to write out the longest integers."""
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return "an integer of more than 64 bits"
+    return f"{value!r:.80}"
 
 
 def _to_ms(name: str, value: object) -> int:
@@ -73,7 +89,16 @@ def _to_ms(name: str, value: object) -> int:
             moment = None
         if moment is not None:
             aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return int(aware.timestamp() * 1000)
+            return (aware - _EPOCH) // timedelta(milliseconds=1)
     raise InvalidFieldError(
-        name, f"{name} is {value!r:.80}: give RFC 3339 (2026-11-24T09:30:00Z) or whole milliseconds since 1970"
+        name, f"{name} is {shown(value)}: give RFC 3339 (2026-11-24T09:30:00Z) or whole milliseconds since 1970"
     )
+
+
+def _encodable(name: str, text: str) -> str:
+    """``text``, unless half a character is in it (a lone surrogate): no file and no reply could hold that."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidFieldError(name, f"{name} is {text!a:.80}: it is not valid Unicode; send UTF-8") from None
+    return text

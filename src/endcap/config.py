@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -75,7 +76,8 @@ Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig)
 def load_config(path: Path) -> Config:
     """The configuration at ``path``; the defaults if there is no such file.
 
-    Raises ConfigError for a file that is not TOML, an unknown key, or a value of the wrong type.
+    Raises ConfigError for a file that cannot be read or is not TOML, an unknown key, or a value of the wrong
+    type or out of range.
     """
     if not path.exists():
         return Config()
@@ -83,6 +85,8 @@ def load_config(path: Path) -> Config:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): make it a file that Endcap may read") from error
     unknown = tables.keys() - {table.name for table in fields(Config)}
     if unknown:
         raise ConfigError(f"{path}: unknown table [{min(unknown)}]; there are [state], [serve] and [train]")
@@ -107,12 +111,39 @@ def _section(path: Path, name: str, cls: type[Section], tables: Mapping[str, obj
 
 
 def _value(path: Path, name: str, kind: object, value: object) -> object:
-    if kind is float and type(value) in (int, float):
-        return float(value)  # type: ignore[arg-type]  # an int or a float
-    if kind in (int, str) and type(value) is kind:
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(_in_range(path, name, value))
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return _in_range(path, name, value)
+    if kind is str and isinstance(value, str):
         return value
     if kind == tuple[str, ...] and isinstance(value, list) and all(type(part) is str for part in value):
         return tuple(value)
     if kind == dict[str, float] and isinstance(value, dict):
         return {key: _value(path, f"{name}.{key}", float, part) for key, part in value.items()}
-    raise ConfigError(f"{path}: {name} is {value!r}: it must be a {getattr(kind, '__name__', kind)}")
+    raise ConfigError(f"{path}: {name} is {value!r:.80}: it must be {_WORDS[kind]}")
+
+
+def _in_range(path: Path, name: str, value: float) -> float:
+    if name.startswith("state.weights."):
+        low, high = -_MOST, _MOST
+    elif name in _FROM_ZERO:
+        low, high = 0.0, _FROM_ZERO[name]
+    else:
+        low, high = math.ulp(0.0), _MOST  # anything above 0
+    if not low <= value <= high:
+        bounds = "above 0" if low > 0 else f"from {low:g} to {high:g}"
+        raise ConfigError(f"{path}: {name} is {value!r:.80}: it must be a finite number {bounds}")
+    return value
+
+
+_MOST = 1e15
+_FROM_ZERO = {"serve.port": 65_535.0, "serve.max_streams": _MOST, "train.seed": 2.0**32 - 1}
+"""The settings that may be 0, each with its greatest value. All others are above 0, but for the weights."""
+_WORDS: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+    dict[str, float]: "a table of numbers",
+}

@@ -85,3 +85,21 @@ class OverloadedError(EndcapError):
     """More is asked than can be done now; try again later."""
 
     code = "overloaded"
+
+
+class MalformedError(EndcapError):
+    """A body that is not the JSON it should be: cut off, in a wrong encoding, or of another kind."""
+
+    code = "malformed"
+
+
+class UnsupportedMediaError(EndcapError):
+    """A body of a type, character set or compression that is not read here."""
+
+    code = "unsupported_media"
+
+
+class TimedOutError(EndcapError):
+    """The rest of a request did not come in time."""
+
+    code = "timed_out"

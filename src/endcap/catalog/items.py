@@ -15,6 +15,8 @@ from endcap.errors import InvalidFieldError
 KINDS = ("product", "campaign", "review", "content")
 MAX_ATTRIBUTES = 200
 MAX_CATEGORIES = 50
+MAX_DEPTH = 4
+"""Lists and objects inside one another in an attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def parse_change(op: Literal["put", "patch"], fields: Mapping[str, object]) -> I
     unknown = fields.keys() - _CHECKS.keys() - {"item_id"}
     if unknown:
         name = min(unknown)
-        raise InvalidFieldError(name, f"unknown field {name!r}: an item has {', '.join(['item_id', *_CHECKS])}")
+        raise InvalidFieldError(name, f"unknown field {name!r:.80}: an item has {', '.join(['item_id', *_CHECKS])}")
     item_id = parse_id("item_id", fields.get("item_id"))
     if op == "put" and not fields.get("title"):
         raise InvalidFieldError("title", f"item {item_id!r} has no title: an item needs one to be shown")
@@ -121,7 +123,27 @@ def _parse_categories(name: str, value: object) -> tuple[str, ...]:
 def _parse_attributes(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, Mapping) or len(value) > MAX_ATTRIBUTES:
         raise InvalidFieldError(name, f"{name} must be an object of at most {MAX_ATTRIBUTES} names and values")
-    return {parse_id(name, key): part for key, part in value.items()}
+    return {parse_id(name, key): _parse_attribute(f"{name}.{key}", part) for key, part in value.items()}
+
+
+def _parse_attribute(name: str, value: object, depth: int = 0) -> object:
+    """What JSON can say and says back as it was, because the log keeps it as JSON."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        parse_number(name, value)
+        return value  # an int stays an int
+    if isinstance(value, str):
+        return parse_text(name, value)
+    if isinstance(value, (list, tuple)) and depth < MAX_DEPTH:
+        return [_parse_attribute(name, part, depth + 1) for part in value]
+    if isinstance(value, Mapping) and depth < MAX_DEPTH:
+        return {parse_id(name, key): _parse_attribute(name, part, depth + 1) for key, part in value.items()}
+    raise InvalidFieldError(
+        name,
+        f"{name:.80} is {value!r:.80}: give text, numbers, true, false, "
+        f"or lists and objects of them, at most {MAX_DEPTH} inside one another",
+    )
 
 
 _CHECKS: dict[str, Callable[[str, object], object]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from endcap.checks import parse_flag, parse_id, parse_number, parse_past, parse_text
+from endcap.checks import parse_flag, parse_id, parse_number, parse_past, parse_text, shown
 from endcap.errors import InvalidFieldError
 
 EVENT_TYPES = (
@@ -70,6 +70,7 @@ class Event:
 
 
 _FIELDS = frozenset(Event.__dataclass_fields__)
+_LINE_FIELDS = frozenset(Line.__dataclass_fields__)
 _IDS = ("event_id", "user_id", "visitor_id", "session_id", "item_id", "request_id")
 _NUMBERS = ("value", "rating")
 _TEXTS = ("query", "text", "currency")
@@ -85,10 +86,10 @@ def parse_event(fields: Mapping[str, object], received: int) -> Event:
     unknown = given.keys() - _FIELDS
     if unknown:
         name = min(unknown)
-        raise InvalidFieldError(name, f"unknown field {name!r}: an event has {', '.join(sorted(_FIELDS))}")
+        raise InvalidFieldError(name, f"unknown field {name!r:.80}: an event has {', '.join(sorted(_FIELDS))}")
     kind = given.get("type")
-    if kind not in TYPE_CODES:
-        raise InvalidFieldError("type", f"type is {kind!r}: use one of {', '.join(EVENT_TYPES)}")
+    if not isinstance(kind, str) or kind not in TYPE_CODES:
+        raise InvalidFieldError("type", f"type is {shown(kind)}: use one of {', '.join(EVENT_TYPES)}")
     values: dict[str, object] = {"type": kind, "time": parse_past("time", given.get("time", received), received)}
     values |= {name: parse_id(name, given[name]) for name in _IDS if name in given}
     values |= {name: parse_number(name, given[name]) for name in _NUMBERS if name in given}
@@ -111,12 +112,15 @@ def _parse_lines(value: object) -> tuple[Line, ...]:
 def _parse_line(value: object) -> Line:
     if not isinstance(value, Mapping) or "item_id" not in value:
         raise InvalidFieldError("items", f"a line of items is {value!r:.80}: it needs an item_id")
-    quantity = parse_number("quantity", value.get("quantity", 1))
+    given = {name: part for name, part in value.items() if part is not None}
+    unknown = given.keys() - _LINE_FIELDS
+    if unknown:
+        name = min(unknown)
+        raise InvalidFieldError("items", f"unknown field {name!r:.80} in items: a line has item_id, quantity, price")
+    quantity = parse_number("quantity", given.get("quantity", 1))
     if quantity <= 0:
         raise InvalidFieldError("quantity", f"quantity is {quantity:g}: it must be above 0; send a return for a return")
-    price = value.get("price")
-    return Line(
-        parse_id("item_id", value["item_id"]),
-        quantity,
-        None if price is None else parse_number("price", price),
-    )
+    price = parse_number("price", given["price"]) if "price" in given else None
+    if price is not None and price < 0:
+        raise InvalidFieldError("price", f"price is {price:g}: it must not be negative")
+    return Line(parse_id("item_id", value["item_id"]), quantity, price)

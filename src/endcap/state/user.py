@@ -21,7 +21,7 @@ class UserHistory:
     event that comes late joins the visit that is open. The oldest events go when ``max_history`` is reached.
     """
 
-    __slots__ = ("_items", "_quantities", "_session", "_session_id", "_times", "_types", "counts", "last_time", "visit")
+    __slots__ = ("_items", "_quantities", "_session", "_times", "_types", "counts", "last_time", "session_id", "visit")
 
     def __init__(self) -> None:
         self._items: array[int] = array("i")
@@ -29,7 +29,8 @@ class UserHistory:
         self._types: array[int] = array("b")
         self._quantities: array[float] = array("f")
         self._session: array[int] = array("i")
-        self._session_id: str | None = None
+        self.session_id: str | None = None
+        """The shop's own id of the current visit, where it gave one."""
         self.counts: Counter[str] = Counter()
         """Events by type."""
         self.last_time = 0
@@ -40,12 +41,12 @@ class UserHistory:
     def arrive(self, time: int, session_id: str | None, config: StateConfig) -> None:
         """Note that an event came at ``time``; starts a new visit where the rule says so."""
         silent = time - self.last_time > config.session_gap_minutes * 60_000
-        own_id_changed = session_id is not None and session_id != self._session_id
+        own_id_changed = session_id is not None and session_id != self.session_id
         same_id = session_id is not None and not own_id_changed
         if own_id_changed or (silent and not same_id):
             self.visit += 1
             self._session = array("i")
-            self._session_id = session_id
+            self.session_id = session_id
         self.last_time = max(self.last_time, time)
 
     def touch(self, item: int, config: StateConfig) -> None:
@@ -89,7 +90,7 @@ class UserHistory:
             merged = np.concatenate([np.array(mine), np.array(theirs)])[order][-max_history:]
             setattr(self, name, array(mine.typecode, merged.tolist()))
         if other.last_time >= self.last_time:
-            self._session, self._session_id, self.visit = other._session, other._session_id, self.visit + 1
+            self._session, self.session_id, self.visit = other._session, other.session_id, self.visit + 1
         self.counts.update(other.counts)
         self.last_time = max(self.last_time, other.last_time)
 

@@ -1,0 +1,1 @@
+"""Other systems' ways to say what happened, one file each."""

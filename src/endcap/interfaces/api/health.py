@@ -1,0 +1,64 @@
+"""Whether the server lives, is ready, and how it does: /health, /metrics, /v1/stats."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from endcap.interfaces.api.context import Context
+from endcap.interfaces.api.meters import WINDOW_SECONDS, Durations
+from endcap.interfaces.api.operation import Incoming
+from endcap.interfaces.api.replies import json_reply
+from endcap.interfaces.api.schema import ErrorAnswer, ErrorDetail, Health, Percentiles, Series, StatsAnswer
+
+
+def get_live(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
+    """The process answers."""
+    return json_reply(Health("live"))
+
+
+def get_ready(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
+    """A model and the replayed state are in place; 503 until then."""
+    if context.model_version is None:
+        message = "no model serves yet: run 'endcap train' (lists come from what is popular until then)"
+        return json_reply(ErrorAnswer(ErrorDetail("not_ready", message)), 503)
+    return json_reply(Health("ready"))
+
+
+def get_metrics(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
+    """Everything that is counted, for Prometheus."""
+    return Response(context.meters.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
+    """The last minute, and where the server stands."""
+    meters, state, now = context.meters, context.state, context.timer()
+    series = Series(meters.requests.last_minute(now), meters.events.last_minute(now), meters.errors.last_minute(now))
+    answer = StatsAnswer(
+        window_seconds=WINDOW_SECONDS,
+        requests_per_second=_rate(series.requests, now - meters.started),
+        events_per_second=_rate(series.events, now - meters.started),
+        errors_per_second=_rate(series.errors, now - meters.started),
+        recommend_ms=_percentiles(meters.recommend, now),
+        freshness_ms=_percentiles(meters.freshness, now),
+        streams=context.streams.open,
+        offset=state.offset,
+        model=context.model_version,
+        model_age_seconds=context.model_age_seconds,
+        items=state.shop.size,
+        users=len(state.users),
+        events=state.events,
+        uptime_seconds=round(now - meters.started, 3),
+        series=series,
+    )
+    return json_reply(answer)
+
+
+def _rate(counts: list[int], uptime: float) -> float:
+    """Per second, over the whole seconds that the server has been up for."""
+    return round(sum(counts) / min(max(uptime, 1.0), WINDOW_SECONDS), 3)
+
+
+def _percentiles(durations: Durations, now: float) -> Percentiles:
+    p50, p99 = durations.percentiles(now)
+    return Percentiles(*(None if value is None else round(value * 1000, 3) for value in (p50, p99)))

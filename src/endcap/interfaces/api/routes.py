@@ -1,0 +1,166 @@
+"""Every route of the API, once: the router and /openapi.json are made of this table.
+
+The two that a shop calls most stand first, because the router looks from the top.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from endcap.interfaces.api import console, events, health, items, models, openapi, recommend, reports, stream, users
+from endcap.interfaces.api import schema as s
+from endcap.interfaces.api.context import Context
+from endcap.interfaces.api.operation import ADMIN, LISTS, PUBLIC, READ, WRITES, Incoming, Operation, Parameter
+from endcap.interfaces.api.visitors import post_token
+
+_EVENT = {"type": "view", "visitor_id": "v1", "item_id": "22423", "event_id": "e1"}
+_ITEM = {
+    "item_id": "22423",
+    "title": "Regency cake stand, 3 tiers",
+    "categories": ["Kitchen > Baking"],
+    "price": 12.75,
+    "currency": "GBP",
+    "in_stock": True,
+}
+_FILES = console.static_files()
+
+
+def get_openapi(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
+    """This API as OpenAPI 3.1."""
+    return Response(_DOCUMENT, media_type="application/json")
+
+
+LISTS_AND_EVENTS = (
+    Operation(
+        "POST",
+        "/v1/recommend",
+        recommend.post_recommend,
+        "A list: what to show next, to whom, about what",
+        LISTS,
+        s.RecommendAnswer,
+        body=(s.RecommendRequest,),
+        example={"recipe": "for-you", "visitor_id": "v1", "k": 10},
+    ),
+    Operation(
+        "POST",
+        "/v1/events",
+        events.post_events,
+        "What visitors did: one event, or up to 1,000; answered when durable and in every list",
+        WRITES,
+        s.EventReceipt,
+        202,
+        (s.EventBody, s.EventBatch),
+        example={"events": [_EVENT]},
+    ),
+    Operation(
+        "GET",
+        "/v1/recommend/{recipe}",
+        recommend.get_recommend,
+        "The same for a browser and for curl",
+        LISTS,
+        s.RecommendAnswer,
+        parameters=recommend.LIST_PARAMETERS,
+    ),
+    Operation(
+        "GET",
+        "/v1/stream",
+        stream.get_stream,
+        "Server-sent events: the list at once, then again whenever it changes",
+        LISTS,
+        parameters=(Parameter("recipe", "for-you if it is not given."), *recommend.LIST_PARAMETERS),
+        media_type="text/event-stream",
+    ),
+)
+
+CATALOGUE = (
+    Operation(
+        "PUT",
+        "/v1/items",
+        items.put_items,
+        "One item, or up to 1,000",
+        ADMIN,
+        s.ItemReceipt,
+        body=(s.ItemBody, s.ItemBatch),
+        example={"items": [_ITEM]},
+    ),
+    Operation(
+        "GET",
+        "/v1/items",
+        items.get_items,
+        "The items named",
+        READ,
+        s.ItemAnswer,
+        parameters=(Parameter("ids", "Percent-encoded ids with commas between them, up to 1,000.", required=True),),
+    ),
+    Operation("GET", "/v1/items/{item_id:path}", items.get_item, "One item", READ, s.ItemBody),
+    Operation(
+        "PUT",
+        "/v1/items/{item_id:path}",
+        items.put_item,
+        "The whole item; what was there is replaced",
+        ADMIN,
+        s.ItemReceipt,
+        body=(s.ItemBody,),
+        example=_ITEM,
+    ),
+    Operation(
+        "PATCH",
+        "/v1/items/{item_id:path}",
+        items.patch_item,
+        "Some fields of an item; null clears one",
+        ADMIN,
+        s.ItemReceipt,
+        body=(s.ItemFields,),
+        example={"in_stock": False},
+    ),
+    Operation(
+        "DELETE", "/v1/items/{item_id:path}", items.delete_item, "Takes an item out of every list", ADMIN, s.ItemReceipt
+    ),
+)
+
+OPERATOR = (
+    Operation("GET", "/v1/users/{id:path}", users.get_user, "What is known of a user", READ, s.UserAnswer),
+    Operation("GET", "/v1/models", models.get_models, "The model versions", READ, s.ModelsAnswer),
+    Operation(
+        "POST",
+        "/v1/models/{version}/activate",
+        models.post_activation,
+        "Let a version serve, a newer or an older one",
+        ADMIN,
+        s.ActivationReceipt,
+    ),
+    Operation("GET", "/v1/reports", reports.get_reports, "What the imports kept and dropped", READ, s.ReportsAnswer),
+    Operation("GET", "/v1/stats", health.get_stats, "The last minute, for charts", READ, s.StatsAnswer),
+    Operation(
+        "POST",
+        "/v1/visitor-tokens",
+        post_token,
+        "A token that lets a browser speak for one visitor",
+        READ,
+        s.TokenAnswer,
+        body=(s.TokenRequest,),
+        example={"visitor_id": "v1", "ttl_seconds": 3600},
+    ),
+)
+
+SERVER = (
+    Operation("GET", "/health/live", health.get_live, "The process answers", PUBLIC, s.Health),
+    Operation("GET", "/health/ready", health.get_ready, "A model and the state are in place", PUBLIC, s.Health),
+    Operation("GET", "/metrics", health.get_metrics, "Prometheus metrics", READ, media_type="text/plain"),
+    Operation("GET", "/openapi.json", get_openapi, "This document", PUBLIC),
+)
+
+PAGES = tuple(
+    Operation("GET", path, handler, summary, PUBLIC, media_type=kind)
+    for path, handler, summary, kind in (
+        ("/", console.page(_FILES, "index.html"), "The console", "text/html"),
+        ("/shop", console.page(_FILES, "shop.html"), "The storefront", "text/html"),
+        ("/docs", console.page(_FILES, "docs/docs.html"), "This document, to read and to try", "text/html"),
+        ("/static/{path:path}", console.folder(_FILES), "The parts of these pages", "*/*"),
+    )
+)
+
+OPERATIONS = (*LISTS_AND_EVENTS, *CATALOGUE, *OPERATOR, *SERVER, *PAGES)
+
+_DOCUMENT = msgspec.json.encode(openapi.document(OPERATIONS))

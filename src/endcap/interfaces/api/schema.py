@@ -1,0 +1,315 @@
+"""The JSON bodies of the HTTP API, as types: what msgspec decodes and encodes, and what /openapi.json is made of.
+
+Events and items are checked by ``events/schema.py`` and ``catalog/items.py``, which name the field and the
+remedy; their types here document them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from endcap.catalog.items import KINDS, Item
+from endcap.events.schema import EVENT_TYPES
+from endcap.serving.engine import RECIPES
+
+MAX_K = 1_000
+MAX_BATCH = 1_000
+MAX_LIST = 10_000
+"""Item ids in one request: the caller's own list, or what is to be left out."""
+
+Id = Annotated[str | int, Meta(description="1 to 256 characters; a whole number is taken as its digits")]
+Moment = Annotated[str | int, Meta(description="RFC 3339, or whole milliseconds since 1970")]
+EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
+Kind = Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})]
+Recipe = Annotated[str, Meta(extra_json_schema={"enum": list(RECIPES)})]
+Ids = Annotated[list[Id], Meta(max_length=MAX_LIST)]
+
+
+class EventLine(Struct, forbid_unknown_fields=True):
+    """One line of a basket."""
+
+    item_id: Id
+    quantity: float = 1.0
+    price: float | None = None
+
+
+class EventBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One thing that happened. ``user_id`` or ``visitor_id`` is required."""
+
+    type: EventType
+    event_id: Id | None = None
+    user_id: Id | None = None
+    visitor_id: Id | None = None
+    session_id: Id | None = None
+    item_id: Id | None = None
+    items: list[EventLine] | None = None
+    value: float | None = None
+    currency: str | None = None
+    query: str | None = None
+    rating: float | None = None
+    text: str | None = None
+    request_id: Id | None = None
+    consent: bool | None = None
+    time: Moment | None = None
+
+
+class EventBatch(Struct, forbid_unknown_fields=True):
+    """Up to 1,000 events; the good ones are kept, the others are refused by index."""
+
+    events: Annotated[list[EventBody], Meta(max_length=MAX_BATCH)]
+
+
+class ItemBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Anything that can be recommended."""
+
+    item_id: Id
+    title: str
+    kind: Kind | None = None
+    description: str | None = None
+    brand: str | None = None
+    categories: tuple[str, ...] = ()
+    price: float | None = None
+    sale_price: float | None = None
+    currency: str | None = None
+    in_stock: bool | None = None
+    url: str | None = None
+    image: str | None = None
+    group_id: Id | None = None
+    attributes: dict[str, Any] | None = None
+    available_from: Moment | None = None
+    expires: Moment | None = None
+    about: Id | None = None
+
+
+class ItemFields(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Some fields of an item; null clears one."""
+
+    title: str | None = None
+    kind: Kind | None = None
+    description: str | None = None
+    brand: str | None = None
+    categories: tuple[str, ...] | None = None
+    price: float | None = None
+    sale_price: float | None = None
+    currency: str | None = None
+    in_stock: bool | None = None
+    url: str | None = None
+    image: str | None = None
+    group_id: Id | None = None
+    attributes: dict[str, Any] | None = None
+    available_from: Moment | None = None
+    expires: Moment | None = None
+    about: Id | None = None
+
+
+class ItemBatch(Struct, forbid_unknown_fields=True):
+    """Up to 1,000 items; the good ones are kept, the others are refused by index."""
+
+    items: Annotated[list[ItemBody], Meta(max_length=MAX_BATCH)]
+
+
+class ItemAnswer(Struct):
+    """Items of the catalogue, in the order asked for; an id that is not in it is absent."""
+
+    items: list[ItemBody]
+
+
+class Refusal(Struct, omit_defaults=True):
+    """Why one part of a batch was not kept."""
+
+    index: int
+    message: str
+    field: str | None = None
+
+
+class ErrorDetail(Struct, omit_defaults=True):
+    """What was wrong, the value, and what to do."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorAnswer(Struct, omit_defaults=True):
+    """The one shape of every error. ``errors``: the reasons by index, where a whole batch was refused."""
+
+    error: ErrorDetail
+    errors: list[Refusal] | None = None
+
+
+class EventReceipt(Struct, omit_defaults=True):
+    """The events are durable, and every list that follows reflects them."""
+
+    accepted: int
+    duplicates: int
+    offset: int
+    errors: list[Refusal] | None = None
+
+
+class ItemReceipt(Struct, omit_defaults=True):
+    """The changes are durable, and every list that follows honours them."""
+
+    accepted: int
+    offset: int
+    errors: list[Refusal] | None = None
+
+
+class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What to show, to whom, about what."""
+
+    recipe: Recipe
+    user_id: Id | None = None
+    visitor_id: Id | None = None
+    session_id: Id | None = None
+    item_ids: Ids | None = None
+    query: Annotated[str, Meta(max_length=1_000)] | None = None
+    kind: Kind | None = None
+    k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
+    where: Annotated[str, Meta(max_length=10_000)] | None = None
+    exclude: Ids | None = None
+    explain: bool = False
+
+
+class RecommendedItem(Struct, omit_defaults=True):
+    """One item of a list; ``parts`` add up to the score."""
+
+    item_id: str
+    score: float
+    reason: str | None = None
+    parts: dict[str, float] | None = None
+
+
+class RecommendAnswer(Struct):
+    """A list, best first. ``model`` and ``offset``: what it was made from."""
+
+    request_id: str
+    items: list[RecommendedItem]
+    model: str | None
+    offset: int
+    took_ms: float
+
+
+class UserEvent(Struct):
+    """One remembered event of a user."""
+
+    item_id: str
+    type: str
+    time: int
+    quantity: float
+
+
+class UserAnswer(Struct):
+    """What is known of a user: events by type, the newest events first, the items of the current session."""
+
+    id: str
+    kind: Annotated[str, Meta(extra_json_schema={"enum": ["user", "visitor"]})]
+    counts: dict[str, int]
+    last_time: int
+    events: list[UserEvent]
+    session: list[str]
+
+
+class ModelInfo(Struct):
+    """One model version in the home folder."""
+
+    version: str
+    active: bool
+    created: int
+    """Milliseconds since 1970."""
+    offset: int
+    """The log offset that it was learnt up to."""
+    metrics: dict[str, float]
+
+
+class ModelsAnswer(Struct):
+    """The model versions, newest first, and the one that serves."""
+
+    active: str | None
+    models: list[ModelInfo]
+
+
+class ActivationReceipt(Struct):
+    """The version serves from ``offset`` on."""
+
+    version: str
+    offset: int
+
+
+class TokenRequest(Struct, forbid_unknown_fields=True):
+    """Whom a browser with an ``events`` key may speak for."""
+
+    visitor_id: Id
+    user_id: Id | None = None
+    ttl_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+
+
+class TokenAnswer(Struct):
+    """Send it as the header ``X-Endcap-Visitor``."""
+
+    token: str
+    expires: int
+    """Milliseconds since 1970."""
+
+
+class Report(Struct):
+    """One report of the home folder, as it was written."""
+
+    name: str
+    report: msgspec.Raw
+
+
+class ReportsAnswer(Struct):
+    """The reports of the home folder, newest first."""
+
+    reports: list[Report]
+
+
+class Percentiles(Struct):
+    """Of the last minute; null where nothing was measured."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Series(Struct):
+    """One number a second, oldest first; the last is the last whole second."""
+
+    requests: list[int]
+    events: list[int]
+    errors: list[int]
+
+
+class StatsAnswer(Struct):
+    """How the server does now, over the last minute."""
+
+    window_seconds: int
+    requests_per_second: float
+    events_per_second: float
+    errors_per_second: float
+    recommend_ms: Percentiles
+    freshness_ms: Percentiles
+    """From the arrival of an event to its being in every list, the disk included."""
+    streams: int
+    offset: int
+    model: str | None
+    model_age_seconds: float | None
+    items: int
+    users: int
+    events: int
+    uptime_seconds: float
+    series: Series
+
+
+class Health(Struct):
+    """The state of the server."""
+
+    status: str
+
+
+def item_body(item: Item) -> ItemBody:
+    """``item`` as it is sent."""
+    values = {name: getattr(item, name) for name in ItemBody.__struct_fields__ if name != "attributes"}
+    return ItemBody(**values, attributes=dict(item.attributes) or None)

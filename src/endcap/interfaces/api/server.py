@@ -1,0 +1,158 @@
+"""The server process: a socket, a loop, the running shop, and an end without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from endcap.config import ServeConfig
+from endcap.errors import ConfigError
+from endcap.interfaces.api.app import create_app
+from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
+from endcap.interfaces.api.context import Context, Streams
+from endcap.interfaces.api.meters import Meters
+from endcap.interfaces.api.origins import Origins, is_loopback
+from endcap.interfaces.api.protocol import BoundedProtocol
+from endcap.serving.live import Live
+
+STOP_SECONDS = 2
+"""What answers may still take when the server is told to stop."""
+BACKLOG = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What the command line adds to the configuration."""
+
+    home: Path
+    config: ServeConfig
+    keys: Keys
+    keep_alive_seconds: int = 30
+
+
+def check_access(config: ServeConfig, keys: Keys) -> None:
+    """Raises ConfigError where the server would be open to other machines."""
+    if keys.open and not is_loopback(config.host):
+        raise ConfigError(
+            f"{config.host} can be reached from other machines and no key is configured: "
+            f"set {KEYS_VARIABLE}=admin:<at least 16 random characters>, or serve on 127.0.0.1"
+        )
+
+
+def bind(config: ServeConfig) -> socket.socket:
+    """A socket bound to the configured address, not yet listening.
+
+    Raises ConfigError for an address that is in use, not this machine's, or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"serve.host is {config.host!r}: {error.strerror}: give an address of this machine") from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"cannot listen on {config.host} port {config.port}: {error.strerror}: stop what uses it or take another --port"
+        ) from error
+    return bound
+
+
+def base_address(bound: socket.socket) -> str:
+    """The address of the server, as one types it into a browser of this machine."""
+    host, port = bound.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(live: Live, bound: socket.socket, options: ServerOptions, ready: Callable[[str], None]) -> None:
+    """Answers until SIGTERM or SIGINT, then stops within a few seconds; what was accepted is on the disk.
+
+    ``ready`` is called with the address once connections are taken.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(live, bound, options, ready))
+
+
+def create_context(live: Live, options: ServerOptions) -> Context:
+    """What the handlers work on, with the clocks of this machine."""
+    started = time.monotonic()
+    context = Context(
+        live=live,
+        home=options.home,
+        config=options.config,
+        keys=options.keys,
+        origins=Origins(options.config.allowed_origins, options.keys.open),
+        meters=Meters(started),
+        now_ms=live.clock,
+        timer=time.monotonic,
+    )
+    context.watch()
+    return context
+
+
+async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready: Callable[[str], None]) -> None:
+    await live.start()
+    try:
+        context = create_context(live, options)
+        config = uvicorn.Config(
+            create_app(context),
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # app.py logs what goes wrong, with its route
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=options.keep_alive_seconds,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+        await _Server(config, context.streams, lambda: ready(base_address(bound))).serve([bound])
+    finally:
+        await live.stop()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, ends the streams before it waits for answers, and does not pass signals on."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._streams = streams
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._streams.stopping.set()
+        await super().shutdown(sockets)

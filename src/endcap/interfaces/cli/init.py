@@ -1,0 +1,94 @@
+"""``endcap init``: a home folder with a commented config.toml."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from endcap.config import Config
+from endcap.errors import HomeError
+
+FOLDERS = ("log", "state", "models", "vectors", "reports", "cache")
+
+COMMENTS = {
+    "state": "What the fold of the log keeps. A change takes effect at the next start, which replays the log.",
+    "state.weights": "How much an event of each type says about taste; a type that is not named says nothing.",
+    "state.max_history": "Events kept per user; the oldest go first.",
+    "state.max_session_items": "Different items of one session that count as together; later ones do not.",
+    "state.sessions_per_item": "Sessions kept per item in the session index; the oldest go first.",
+    "state.session_gap_minutes": "Silence after which a new session starts, where the shop names none.",
+    "state.trending_half_life_days": "After so many days an event counts half in `trending`.",
+    "state.popular_half_life_days": "The same in `popular`.",
+    "serve": "The HTTP server.",
+    "serve.host": "The address to listen on. Any other than a loopback address needs a key.",
+    "serve.port": "The port to listen on.",
+    "serve.max_body_bytes": "A larger request body is refused with 413.",
+    "serve.allowed_origins": "Web origins whose pages may call the API with an `events` key.",
+    "serve.max_streams": "Open event streams at a time.",
+    "train": "What `endcap train` learns.",
+    "train.validation_days": "The last days of the log, on which the weights of the blend are learnt.",
+    "train.als_factors": "Numbers per user and per item in the factor model (ALS).",
+    "train.als_l2": "Its ridge penalty.",
+    "train.als_alpha": "Confidence of an interaction of weight w: 1 + als_alpha * w.",
+    "train.als_epochs": "Passes over the data.",
+    "train.seed": "The same seed and the same log give the same model.",
+}
+"""What ``init`` writes above each table and key of config.toml."""
+
+
+def default_toml() -> str:
+    """Every setting at its default, commented out, so that a later default is not pinned by an untouched file."""
+    blocks = ["# Endcap's settings. A line that starts with `# name =` shows a default: take the # away to change it."]
+    config = Config()
+    for table in fields(config):
+        blocks.append(f"# {COMMENTS[table.name]}\n[{table.name}]")
+        section = getattr(config, table.name)
+        for key in fields(section):
+            name = f"{table.name}.{key.name}"
+            blocks.append(f"# {COMMENTS[name]}\n# {key.name} = {_toml(getattr(section, key.name))}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return json.dumps(value)  # JSON writes strings and numbers as TOML does
+
+
+def make_home(home: Path) -> list[Path]:
+    """Makes what is missing of ``home``; returns what it made. What is there stays as it is.
+
+    Raises HomeError where it cannot write.
+    """
+    folders = [folder for folder in (home, *(home / name for name in FOLDERS)) if not folder.is_dir()]
+    config = home / "config.toml"
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True)
+        if config.exists():
+            return folders
+        config.write_text(default_toml(), encoding="utf-8")
+    except OSError as error:
+        raise HomeError(
+            f"{error.filename}: {error.strerror}: a home folder cannot be made there; choose another with --home"
+        ) from error
+    return [*folders, config]
+
+
+@click.command("init")
+@click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Machine output.")
+def init_command(home: Path, as_json: bool) -> None:
+    """Make a home folder with a commented config.toml. What is there already stays as it is."""
+    made = make_home(home)
+    if as_json:
+        click.echo(json.dumps({"home": str(home), "made": [str(path) for path in made]}))
+    elif made:
+        click.echo(f"Made {home}. Next: endcap import items FILE --home {home}")
+    else:
+        click.echo(f"{home} was complete already; nothing was changed.")

@@ -1,0 +1,65 @@
+"""``endcap serve``: the HTTP server."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from endcap import wiring
+from endcap.config import Config, ServeConfig, load_config
+from endcap.errors import ConfigError
+from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
+from endcap.interfaces.api.server import ServerOptions, bind, check_access, serve
+
+
+def check_port(config: ServeConfig) -> None:
+    """Raises ConfigError if the server could not be started: a port in use, or no key where one is needed."""
+    check_access(config, _keys())
+    bind(config).close()
+
+
+def run_server(home: Path, config: Config, keep_alive_seconds: int = 30) -> None:
+    """Serves ``home`` until it is told to stop. Raises ConfigError or HomeError if it cannot start."""
+    keys = _keys()
+    check_access(config.serve, keys)
+    bound = bind(config.serve)  # first, because opening a large home takes a while
+    try:
+        live = wiring.open_live(home, config)
+        options = ServerOptions(home, config.serve, keys, keep_alive_seconds)
+        serve(live, bound, options, lambda address: _announce(address, keys))
+    finally:
+        bound.close()
+
+
+def _keys() -> Keys:
+    return Keys.parse(os.environ.get(KEYS_VARIABLE, ""))
+
+
+def _announce(address: str, keys: Keys) -> None:
+    access = f"open: no key in {KEYS_VARIABLE}, for this machine only" if keys.open else "asks for a key"
+    click.echo(f"Shop     {address}/shop\nConsole  {address}/\nThe server is {access}. Ctrl+C stops it.")
+
+
+@click.command("serve")
+@click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
+@click.option("--host", help="Where to listen; by default serve.host of config.toml.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="By default serve.port of config.toml; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="One process serves a home.")
+@click.option(
+    "--timeout-keep-alive",
+    type=click.IntRange(1, 3_600),
+    default=30,
+    show_default=True,
+    help="Seconds after which an idle connection is closed.",
+)
+def serve_command(home: Path, host: str | None, port: int | None, workers: int, timeout_keep_alive: int) -> None:
+    """Answer over HTTP: the API, the shop at /shop, the console at /."""
+    if workers > 1:
+        raise ConfigError(f"--workers is {workers}: one process serves a home; leave it at 1")
+    config = load_config(home / "config.toml")
+    serving = config.serve
+    serving = replace(serving, host=host or serving.host, port=serving.port if port is None else port)
+    run_server(home, replace(config, serve=serving), timeout_keep_alive)

@@ -1,0 +1,36 @@
+"""``endcap train``: learn a model from the log and activate it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from endcap import wiring
+from endcap.config import Config, load_config
+from endcap.interfaces.cli.progress import progress_bar
+from endcap.models.persistence import Manifest
+
+
+def run_training(home: Path, config: Config, seed: int | None = None) -> Manifest:
+    """Encodes what is new, trains, activates; with bars. ``seed`` None: the configured one."""
+    with progress_bar("encoding texts") as show:
+        wiring.encode_items(home, config, show)
+    with progress_bar("training") as show:
+        chosen = config.train.seed if seed is None else seed
+        return wiring.train(home, config, chosen, time.time_ns() // 1_000_000, show)
+
+
+@click.command("train")
+@click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Instead of train.seed of config.toml.")
+@click.option("--json", "as_json", is_flag=True, help="Machine output: the version's manifest.")
+def train_command(home: Path, seed: int | None, as_json: bool) -> None:
+    """Learn a model from the log and activate it. It may run beside a server, which then serves the new version."""
+    manifest = run_training(home, load_config(home / "config.toml"), seed)
+    if as_json:
+        click.echo(msgspec.json.encode(manifest))
+    else:
+        click.echo(f"Trained {manifest.version} on the log up to entry {manifest.offset:,}; it serves from now on.")

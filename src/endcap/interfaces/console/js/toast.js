@@ -1,0 +1,14 @@
+/** A sentence on the screen for a moment, which a screen reader says too. */
+
+import { $ } from "./dom.js";
+
+const SHOWN_MS = 2600;
+let timer = 0;
+
+export function announce(sentence) {
+  const toast = $("#toast");
+  toast.textContent = sentence;
+  toast.dataset.shown = "true";
+  clearTimeout(timer);
+  timer = setTimeout(() => delete toast.dataset.shown, SHOWN_MS);
+}

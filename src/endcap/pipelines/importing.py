@@ -1,0 +1,130 @@
+"""Import: rows of files become checked records in the log; what is wrong is refused alone, counted and shown.
+
+A file that cannot be used at all is found before anything is stored. Events are known by their ids, so an import
+that was broken off, or run twice, stores nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from endcap.catalog.loaders import ITEM_COLUMNS
+from endcap.errors import DataError
+from endcap.events.cleaning import RAW_COLUMNS
+from endcap.events.dialects.retail import is_retail
+from endcap.events.loaders import EVENT_COLUMNS
+from endcap.events.schema import EVENT_TYPES
+from endcap.pipelines.mapping import Columns, match_columns
+from endcap.pipelines.report import ImportReport, RefusalCounter
+from endcap.pipelines.retail import INVOICE_COLUMNS
+from endcap.pipelines.sources import Format, open_source
+from endcap.pipelines.tables import EventTable, InvoiceTable, ItemTable, Table
+from endcap.protocols import Log
+from endcap.types import Record
+
+Progress = Callable[[int, int], None]
+"""Called with how much of the input is done, and how much there is, in any unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How the files are to be read."""
+
+    format: Format = "auto"
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Our field: their column. It comes before what is found by name."""
+    default_type: str | None = None
+    """The type of every event, where no column says it."""
+    show: Callable[[Path, Columns], None] = lambda path, columns: None  # noqa: ARG005  # nobody looks
+    """Called with the columns of each file before anything is stored."""
+
+
+def import_events(
+    log: Log | None, files: Sequence[Path], options: ImportOptions, now_ms: int, progress: Progress
+) -> ImportReport:
+    """Appends the events in ``files`` to ``log``; with None it only checks them.
+
+    Raises DataError, before anything is stored, if a file cannot be used at all.
+    """
+    if options.default_type is not None and options.default_type not in EVENT_TYPES:
+        raise DataError(f"--type {options.default_type}: use one of {', '.join(EVENT_TYPES)}")
+    return _Import("events", files, options, now_ms).run(log, progress)
+
+
+def import_items(
+    log: Log | None, files: Sequence[Path], options: ImportOptions, now_ms: int, progress: Progress
+) -> ImportReport:
+    """Appends the items in ``files`` to ``log``, each one whole; with None it only checks them.
+
+    An id that comes more than once is stored each time: the last one wins. Raises DataError, before anything is
+    stored, if a file cannot be used at all.
+    """
+    return _Import("items", files, options, now_ms).run(log, progress)
+
+
+def append_all(log: Log | None, records: list[Record]) -> tuple[int, int]:
+    """Appends ``records`` in one commit: how many are new, and how many the log had."""
+    if log is None:
+        return len(records), 0
+    new = sum(offset is not None for offset in log.append(records)) if records else 0
+    return new, len(records) - new
+
+
+class _Import:
+    """One run over some files of one kind."""
+
+    def __init__(self, kind: str, files: Sequence[Path], options: ImportOptions, now_ms: int) -> None:
+        self._kind = kind
+        self._files = files
+        self._options = options
+        self._now_ms = now_ms
+        self._counter = RefusalCounter()
+        self._report = ImportReport(kind, tuple(str(path) for path in files), now_ms)
+
+    def run(self, log: Log | None, progress: Progress) -> ImportReport:
+        # Every file is opened, and its columns found, before the first row of any is stored.
+        tables = [self._open(path) for path in self._files]
+        total, before = sum(table.source.size for table in tables), 0
+        for table in tables:
+            for records, rows, done in table.batches(self._counter):
+                new, known = append_all(log, records)
+                self._add(rows=rows, stored=new, duplicates=known)
+                progress(before + done, total)
+            before += table.source.size
+            self._report = replace(
+                self._report,
+                rules=(*self._report.rules, *table.rules),
+                notes=(*self._report.notes, *table.notes()),
+            )
+        return replace(self._report, refused=self._counter.refused(), dry_run=log is None)
+
+    def _add(self, rows: int, stored: int, duplicates: int) -> None:
+        report = self._report
+        self._report = replace(
+            report,
+            rows=report.rows + rows,
+            stored=report.stored + stored,
+            duplicates=report.duplicates + duplicates,
+        )
+
+    def _open(self, path: Path) -> Table:
+        source = open_source(path, self._options.format)
+        if is_retail(source.columns) and not self._options.given:
+            others = tuple(name for name in source.columns if name not in RAW_COLUMNS)
+            columns = Columns(INVOICE_COLUMNS, others)
+            table: Table = InvoiceTable(source, self._kind, self._now_ms)
+        elif self._kind == "events":
+            columns = match_columns(source.columns, EVENT_COLUMNS, self._options.given, str(path))
+            table = EventTable(source, columns, self._options.default_type, self._now_ms)
+        else:
+            columns = match_columns(source.columns, ITEM_COLUMNS, self._options.given, str(path))
+            table = ItemTable(source, columns, self._now_ms)
+        self._options.show(path, columns)
+        self._report = replace(
+            self._report,
+            columns={**self._report.columns, str(path): columns.found},
+            ignored={**self._report.ignored, str(path): columns.others},
+        )
+        return table

@@ -1,0 +1,47 @@
+"""What the readers of files give: rows, and the lines that they could not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+BATCH_ROWS = 10_000
+SAMPLE_ROWS = 1_000
+
+
+class Row(NamedTuple):
+    """One row of a file."""
+
+    line: int
+    """From 1, the header included."""
+    values: Sequence[object]
+    """Beside the source's ``columns``; None or an empty text is nothing."""
+
+
+class Refusal(NamedTuple):
+    """A line that was not taken, and why."""
+
+    line: int
+    field: str
+    """The field that is wrong, empty where the whole line is."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows in the order of the file, and what was refused among them."""
+
+    rows: list[Row]
+    refused: list[Refusal]
+    done: int
+    """How far the file is read, in the units of the source's ``size``."""
+
+
+def batched(rows: Iterator[Row | Refusal], done: Callable[[], int]) -> Iterator[Batch]:
+    """``rows`` in batches; ``done`` says how far the file is read."""
+    while some := list(islice(rows, BATCH_ROWS)):
+        good = [row for row in some if isinstance(row, Row)]
+        bad = [row for row in some if isinstance(row, Refusal)] if len(good) < len(some) else []
+        yield Batch(good, bad, done())

@@ -1,0 +1,56 @@
+"""What the items say, kept ready for similarity and search: vectors by meaning, n-grams by letters.
+
+An item is encoded once, off the request path; until its vector is there it is found by its letters and
+proposed by what people do with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from endcap.catalog.items import Item
+from endcap.encoders.cache import ItemVectors, Progress, VectorStore
+from endcap.features.text import NgramIndex
+from endcap.state.shop import ShopState
+from endcap.types import FloatArray, IntArray
+
+
+class Contents:
+    """Vectors and letters of the listed items, by row."""
+
+    def __init__(self, store: VectorStore, dim: int) -> None:
+        self.vectors = ItemVectors(dim)
+        self.letters = NgramIndex()
+        self._store = store
+        self._waiting: dict[int, str] = {}
+
+    def fill(self, shop: ShopState, progress: Progress | None = None) -> None:
+        """Take in the whole catalogue; encodes what the store does not hold yet."""
+        listed = shop.listed_items()
+        for row, item in listed:
+            self.letters.add(row, item.title)
+        texts = [item.text() for _, item in listed]
+        self.put(np.array([row for row, _ in listed], np.int32), self._store.vectors(texts, progress))
+        self._waiting.clear()
+
+    def change(self, row: int, item: Item | None) -> None:
+        """Note that the item at ``row`` is now ``item``; its vector follows after ``take``, ``encode`` and ``put``."""
+        if item is None:
+            self.letters.remove(row)
+            self._waiting[row] = ""
+        else:
+            self.letters.add(row, item.title)
+            self._waiting[row] = item.text()
+
+    def take(self) -> tuple[IntArray, list[str]]:
+        """The rows whose text has changed, and the texts; they are the caller's to encode now."""
+        waiting, self._waiting = self._waiting, {}
+        return np.fromiter(waiting, np.int32, len(waiting)), list(waiting.values())
+
+    def encode(self, texts: list[str]) -> FloatArray:
+        """(n, dim) the vectors of ``texts``. Any thread."""
+        return self._store.vectors(texts)
+
+    def put(self, rows: IntArray, vectors: FloatArray) -> None:
+        """Show the vectors to similarity and search."""
+        self.vectors.set(rows, vectors)

@@ -1,0 +1,209 @@
+"""The request path: who asks, what is proposed, what may be shown, in which order, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from endcap.catalog.items import ItemChange
+from endcap.errors import InvalidFieldError
+from endcap.explain.why import Language, reason
+from endcap.models.ensemble import Blend, Proposals
+from endcap.protocols import Encoder, Evidence
+from endcap.ranking.rank import fill, rank
+from endcap.ranking.rules import Visibility
+from endcap.serving.contents import Contents
+from endcap.state.fold import State, apply
+from endcap.types import BoolArray, Entry, IntArray, Query
+
+RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank")
+NEEDS_ITEMS = frozenset({"similar", "bought-together", "rerank"})
+EVIDENCE_ITEMS = 10
+"""Newest items of the history among which the one that speaks for a proposal is sought."""
+SPARE = 200
+"""Proposals asked for beyond ``k``, to be left after hiding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. See API.md."""
+
+    recipe: str
+    user_id: str | None = None
+    visitor_id: str | None = None
+    session_id: str | None = None
+    item_ids: tuple[str, ...] = ()
+    query: str = ""
+    kind: str | None = None
+    k: int = 10
+    where: str | None = None
+    exclude: tuple[str, ...] = ()
+    explain: bool = False
+    language: Language = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """One item of an answer."""
+
+    item_id: str
+    score: float
+    reason: str
+    parts: dict[str, float] | None
+    """By model name; they add up to ``score``. Only where the request asked for an explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One list."""
+
+    request_id: str
+    items: tuple[Recommended, ...]
+    model: str
+    """The version that served."""
+    offset: int
+    """The newest entry of the log that the list reflects."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingModel:
+    """What proposes, for each recipe. Immutable: another version is another object."""
+
+    version: str
+    proposers: Mapping[str, Blend]
+    evidence: Mapping[str, Evidence]
+    """The models that can say which item of the history speaks for a proposal, by part name."""
+    hides_seen: bool
+    """Whether ``for-you`` hides what the user has had before; learnt, since people of some shops come back for it."""
+
+
+class Engine:
+    """Answers requests from the state, and takes in entries. One thread at a time, the one that owns the state."""
+
+    def __init__(
+        self, state: State, contents: Contents, model: ServingModel, encoder: Encoder, new_id: Callable[[], str]
+    ) -> None:
+        self.state = state
+        self.contents = contents
+        self.model = model
+        self._encoder = encoder
+        self._new_id = new_id
+        self._visibility = Visibility(state.shop)
+
+    def apply(self, entry: Entry) -> None:
+        """Add one entry of the log."""
+        apply(self.state, entry)
+        if isinstance(entry.body, ItemChange):
+            row = self.state.items.row(entry.body.item_id)
+            self.contents.change(row, self.state.shop.item(row))
+
+    def recommend(self, request: Request, now: int) -> Answer:
+        """The list for ``request`` at ``now`` (milliseconds since 1970).
+
+        New visitors, unknown ids and an empty shop get what there is: what is in demand, or an empty list.
+        Raises InvalidFieldError for a recipe that does not exist or lacks what it needs.
+        """
+        model = self.model
+        query, hidden = self._ask(request, now)
+        visible = self._visible(request, now, hidden)
+        ranked = self._rank(model, request, query, visible)
+        return Answer(self._new_id(), self._explained(model, request, query, ranked), model.version, self.state.offset)
+
+    def _ask(self, request: Request, now: int) -> tuple[Query, IntArray]:
+        """What the models are asked, and the rows that this visitor is not to see in this list."""
+        state = self.state
+        _check(request)
+        user = state.user_row(request.user_id, request.visitor_id)
+        personal = state.query(user, now)
+        if request.session_id is not None and user >= 0 and state.history(user).session_id != request.session_id:
+            personal = replace(personal, session=personal.session[:0])
+        about = state.items.rows(request.item_ids)
+        dismissed = state.dismissed(user)
+        if request.recipe in ("similar", "bought-together"):
+            return Query(history=about, session=about, user=user, now=now), np.concatenate([about, dismissed])
+        if request.recipe == "next":
+            session = about if request.item_ids else personal.session
+            return Query(history=session, session=session, user=user, now=now), np.concatenate([session, dismissed])
+        if request.recipe == "search":
+            vector = self._encoder.encode([request.query])[0]
+            return Query(text=request.query, vector=vector, user=user, now=now), dismissed[:0]
+        if request.recipe == "for-you":
+            seen = personal.history if self.model.hides_seen else personal.session
+            return personal, np.concatenate([seen, dismissed])
+        return personal, dismissed[:0]
+
+    def _visible(self, request: Request, now: int, hidden: IntArray) -> BoolArray:
+        """(items,) what may be in this list."""
+        visible = self._visibility.mask(now, request.kind, request.where)
+        excluded = self.state.items.rows(request.exclude)
+        if request.recipe == "rerank":
+            among = np.zeros_like(visible)
+            among[self.state.items.rows(request.item_ids)] = True
+            visible = visible & among
+        if hidden.size or excluded.size:
+            visible = visible.copy()
+            visible[hidden] = False
+            visible[excluded] = False
+        return visible
+
+    def _rank(self, model: ServingModel, request: Request, query: Query, visible: BoolArray) -> Proposals:
+        proposals = model.proposers[request.recipe].propose(query, request.k + SPARE)
+        ranked = rank(proposals, visible, self.state.shop.groups, request.k)
+        if request.recipe == "search" or ranked.rows.size >= request.k:
+            return ranked
+        return fill(ranked, "trending", self.state.popularity.scores("trending"), visible, request.k)
+
+    def _explained(
+        self, model: ServingModel, request: Request, query: Query, ranked: Proposals
+    ) -> tuple[Recommended, ...]:
+        if ranked.rows.size == 0:
+            return ()
+        names, parts = ranked.names, ranked.parts
+        scores = parts.sum(axis=0)
+        leading = np.where(scores > 0, parts.argmax(axis=0), -1)  # (k,)
+        evidence = self._evidence(model, query, ranked, leading)
+        shown = []
+        for place, row in enumerate(ranked.rows.tolist()):
+            part = names[leading[place]] if leading[place] >= 0 else None
+            item = request.query if part == "search" else evidence.get(place)
+            explained = None
+            if request.explain:
+                explained = {name: float(parts[at, place]) for at, name in enumerate(names) if parts[at, place]}
+            sentence = reason(part, item, request.language)
+            shown.append(Recommended(self.state.items.name(row), float(scores[place]), sentence, explained))
+        return tuple(shown)
+
+    def _evidence(self, model: ServingModel, query: Query, ranked: Proposals, leading: IntArray) -> dict[int, str]:
+        """By place in the list: the title of the item of the history that speaks most for it, where one does."""
+        heard = replace(
+            query,
+            history=query.history[-EVIDENCE_ITEMS:],
+            weights=query.weights[-EVIDENCE_ITEMS:],
+            times=query.times[-EVIDENCE_ITEMS:],
+        )
+        found: dict[int, str] = {}
+        if heard.history.size == 0:
+            return found
+        for name, witness in model.evidence.items():
+            if name not in ranked.names:
+                continue
+            places = np.flatnonzero(leading == ranked.names.index(name))
+            if places.size == 0:
+                continue
+            shares = witness.contributions(heard, ranked.rows[places])  # (history, places)
+            for place, best, share in zip(places.tolist(), shares.argmax(axis=0), shares.max(axis=0), strict=True):
+                item = self.state.shop.item(int(heard.history[best]))
+                if share > 0 and item is not None:
+                    found[place] = item.title
+        return found
+
+
+def _check(request: Request) -> None:
+    if request.recipe not in RECIPES:
+        raise InvalidFieldError("recipe", f"recipe is {request.recipe!r}: use one of {', '.join(RECIPES)}")
+    if request.recipe in NEEDS_ITEMS and not request.item_ids:
+        raise InvalidFieldError("item_ids", f"the recipe {request.recipe!r} needs item_ids: what the list is about")
+    if request.recipe == "search" and not request.query.strip():
+        raise InvalidFieldError("query", "the recipe 'search' needs a query: what the visitor typed")

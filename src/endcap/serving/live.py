@@ -1,0 +1,271 @@
+"""The running shop: one loop owns the state, one thread writes the log.
+
+A caller's entries go to the writer thread, which commits what has gathered in one transaction (group
+commit). The loop then applies the durable entries in offset order, and only then answers the caller: so
+whoever asks next sees them. Entries that another process appended (``endcap train``, ``endcap import``) are
+read from the log and applied in their place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from endcap.errors import EndcapError, ModelError, OverloadedError
+from endcap.events.log import Body, to_entry, to_record
+from endcap.events.schema import Event
+from endcap.protocols import Log
+from endcap.serving.engine import Engine, ServingModel
+from endcap.serving.freshness import Freshness
+from endcap.types import Activation, Entry, Record
+
+_logger = logging.getLogger(__name__)
+
+MAX_BATCH = 5_000
+"""Records of one group commit."""
+MAX_WAITING = 50_000
+"""Records that may wait for the writer; more are refused."""
+FOLLOW_SECONDS = 0.1
+"""How often the log is asked whether another process has appended."""
+CATCH_UP_ENTRIES = 200
+"""Foreign entries applied before the loop serves again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to an append: it is durable and applied."""
+
+    accepted: int
+    duplicates: int
+    offset: int
+    """The state's offset when it was applied: lists with this offset or a later one reflect it."""
+
+
+@dataclass(slots=True)
+class _Submission:
+    bodies: Sequence[Body]
+    records: Sequence[Record]
+    done: asyncio.Future[Receipt]
+    received: float
+
+
+class Live:
+    """The running shop. All methods belong to the loop that ``start`` ran on."""
+
+    def __init__(
+        self,
+        log: Log,
+        engine: Engine,
+        load_model: Callable[[str], ServingModel],
+        clock: Callable[[], int],
+    ) -> None:
+        """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970."""
+        self.engine = engine
+        self.freshness = Freshness()
+        self.model_problem: str | None = None
+        """Why the version that the log asks for does not serve; None when it does."""
+        self._log = log
+        self._load_model = load_model
+        self.clock = clock
+        self._queue: SimpleQueue[_Submission | None] = SimpleQueue()
+        self._waiting = 0
+        self._last_stored = engine.state.offset
+        self._prepared: dict[str, ServingModel] = {}
+        self._wanted = engine.state.shop.active_version
+        self._signals: dict[str | None, set[asyncio.Event]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._catching_up = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Begin to write and to follow."""
+        self._loop = asyncio.get_running_loop()
+        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        self._writer.start()
+        self._spawn(self._follow())
+
+    async def stop(self) -> None:
+        """Write what is waiting, then let go of the log."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._queue.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self.engine.close()
+        self._log.close()
+
+    async def append(self, bodies: Sequence[Body]) -> Receipt:
+        """Store ``bodies`` durably and apply them, in order.
+
+        Raises OverloadedError when too much is waiting, HomeError when the disk refuses: then none of them
+        is stored.
+        """
+        if self._waiting + len(bodies) > MAX_WAITING:
+            raise OverloadedError(f"{self._waiting} entries are waiting for the disk: send again in a second")
+        now = self.clock()
+        records = [to_record(body, now) for body in bodies]
+        done: asyncio.Future[Receipt] = self._loop.create_future()
+        self._waiting += len(bodies)
+        self._queue.put(_Submission(bodies, records, done, monotonic()))
+        return await done
+
+    async def activate(self, version: str) -> Receipt:
+        """Load ``version``, then say in the log that it serves.
+
+        Raises ModelError if it cannot be loaded; the one that serves goes on serving.
+        """
+        self._prepared[version] = await asyncio.to_thread(self._load_model, version)
+        return await self.append([Activation(version)])
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, user_id: str | None, visitor_id: str | None) -> AsyncIterator[asyncio.Event]:
+        """A signal that is set whenever this visitor's lists may have changed; the reader clears it."""
+        signal = asyncio.Event()
+        keys: list[str | None] = [None]
+        keys += [f"u:{user_id}"] if user_id is not None else []
+        keys += [f"v:{visitor_id}"] if visitor_id is not None else []
+        for key in keys:
+            self._signals.setdefault(key, set()).add(signal)
+        try:
+            yield signal
+        finally:
+            for key in keys:
+                self._signals[key].discard(signal)
+                if not self._signals[key]:
+                    del self._signals[key]
+
+    # The writer thread.
+
+    def _write(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, stop = self._gather(first)
+            records = [record for submission in batch for record in submission.records]
+            begun = monotonic()
+            try:
+                offsets = self._log.append(records)
+            except EndcapError as error:
+                self._loop.call_soon_threadsafe(self._refused, batch, error)
+            else:
+                self._loop.call_soon_threadsafe(self._committed, batch, offsets, monotonic() - begun)
+            if stop:
+                return
+
+    def _gather(self, first: _Submission) -> tuple[list[_Submission], bool]:
+        batch, size = [first], len(first.records)
+        with contextlib.suppress(Empty):
+            while size < MAX_BATCH:
+                submission = self._queue.get_nowait()
+                if submission is None:
+                    return batch, True
+                batch.append(submission)
+                size += len(submission.records)
+        return batch, False
+
+    # The loop.
+
+    def _refused(self, batch: list[_Submission], error: EndcapError) -> None:
+        for submission in batch:
+            self._waiting -= len(submission.records)
+            if not submission.done.done():
+                submission.done.set_exception(error)
+
+    def _committed(self, batch: list[_Submission], offsets: list[int | None], seconds: float) -> None:
+        self.freshness.commits.observe(monotonic(), seconds)
+        stored = [(place, offset) for place, offset in enumerate(offsets) if offset is not None]
+        if stored and stored[0][1] - stored[0][0] == self._last_stored + 1 and not self._catching_up.locked():
+            bodies = [body for submission in batch for body in submission.bodies]
+            records = [record for submission in batch for record in submission.records]
+            for place, offset in stored:
+                self._apply(Entry(offset, records[place].time, bodies[place]))
+            self._answer(batch, offsets)
+        elif stored:
+            self._spawn(self._answer_later(batch, offsets, stored[-1][1]))
+        else:
+            self._answer(batch, offsets)
+
+    async def _answer_later(self, batch: list[_Submission], offsets: list[int | None], until: int) -> None:
+        """Another process wrote in between: read the log up to our entries, then answer."""
+        try:
+            await self._catch_up(until)
+        except EndcapError as error:
+            self._refused(batch, error)
+            return
+        self._answer(batch, offsets)
+
+    def _answer(self, batch: list[_Submission], offsets: list[int | None]) -> None:
+        now, place = monotonic(), 0
+        for submission in batch:
+            size = len(submission.records)
+            accepted = sum(offset is not None for offset in offsets[place : place + size])
+            place += size
+            self._waiting -= size
+            self.freshness.applied.observe(now, now - submission.received)
+            if not submission.done.done():  # the caller may have gone
+                submission.done.set_result(Receipt(accepted, size - accepted, self.engine.state.offset))
+
+    async def _follow(self) -> None:
+        """Apply what other processes append."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                newest = self._log.last_offset()
+                if newest > self._last_stored:
+                    await self._catch_up(newest)
+            except EndcapError as error:
+                _logger.warning("log not followed", extra={"reason": str(error)})
+
+    async def _catch_up(self, until: int) -> None:
+        async with self._catching_up:
+            while self._last_stored < until:
+                page = list(self._log.read(self._last_stored, CATCH_UP_ENTRIES))
+                for offset, record in page:
+                    self._apply(to_entry(offset, record))
+                if not page:
+                    return
+                await asyncio.sleep(0)
+
+    def _apply(self, entry: Entry) -> None:
+        self.engine.apply(entry)
+        self._last_stored = max(self._last_stored, entry.offset)
+        body = entry.body
+        if isinstance(body, Event):
+            self._signal(f"u:{body.user_id}")
+            self._signal(f"v:{body.visitor_id}")
+        else:
+            self._signal(None)
+        if isinstance(body, Activation):
+            self._serve(body.version)
+
+    def _signal(self, key: str | None) -> None:
+        for signal in self._signals.get(key, ()):
+            signal.set()
+
+    def _serve(self, version: str) -> None:
+        self._wanted = version
+        model = self._prepared.pop(version, None)
+        if model is not None:
+            self.engine.model, self.model_problem = model, None
+        else:
+            self._spawn(self._load_wanted(version))
+
+    async def _load_wanted(self, version: str) -> None:
+        """Another process activated ``version``: load it, or keep the old one and say why."""
+        try:
+            model = await asyncio.to_thread(self._load_model, version)
+        except ModelError as error:
+            self.model_problem = str(error)
+            _logger.warning("model not loaded", extra={"version": version, "reason": str(error)})
+            return
+        if self._wanted == version:  # not overtaken by a later activation
+            self.engine.model, self.model_problem = model, None
+            self._signal(None)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[arg-type,type-var]  # a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,73 @@
+"""The bootstrap against resampling written out, and against what it must cover."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from endcap.evaluation import significance
+from endcap.evaluation.significance import bootstrap_means, estimate, mean
+
+
+def test_equals_resampling_case_by_case() -> None:
+    values = np.random.default_rng(0).random((30, 3))
+    rng = np.random.default_rng(7)
+    expected = [[values[i] for i in rng.integers(0, 30, 30)] for _ in range(120)]
+    assert_allclose(bootstrap_means(values, samples=120, seed=7), np.mean(expected, axis=1))
+
+
+def test_the_block_size_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((30, 2))
+    whole = bootstrap_means(values, samples=20, seed=7)
+    monkeypatch.setattr(significance, "BLOCK", 3)
+    assert_allclose(bootstrap_means(values, samples=20, seed=7), whole)
+
+
+def test_same_seed_same_samples_other_seed_others() -> None:
+    values = np.random.default_rng(0).random((30, 2))
+    assert (bootstrap_means(values, 10, seed=1) == bootstrap_means(values, 10, seed=1)).all()
+    assert (bootstrap_means(values, 10, seed=1) != bootstrap_means(values, 10, seed=2)).any()
+
+
+def test_columns_are_paired() -> None:
+    one = np.random.default_rng(0).random(50)
+    means = bootstrap_means(np.column_stack([one, one + 0.25]), samples=40, seed=0)
+    assert_allclose(means[:, 1] - means[:, 0], 0.25)  # the difference does not vary, though both means do
+    assert means[:, 0].std() > 0
+
+
+def test_a_case_without_a_value_is_left_out() -> None:
+    values = np.array([[2.0], [np.nan], [2.0]])
+    means = bootstrap_means(values, samples=200, seed=0)
+    assert_allclose(means[np.isfinite(means)], 2.0)
+    assert np.isnan(means).any()  # now and then only the case without a value is drawn
+    assert mean(values[:, 0]) == 2.0
+
+
+def test_interval_of_a_mean_matches_the_normal_one() -> None:
+    values = np.random.default_rng(5).normal(size=(2_000, 1))
+    got = estimate(values.mean(), bootstrap_means(values, samples=2_000, seed=0)[:, 0])
+    half = 1.96 * values.std() / math.sqrt(2_000)
+    assert got.mean == values.mean()
+    assert got.low == pytest.approx(values.mean() - half, abs=half * 0.1)
+    assert got.high == pytest.approx(values.mean() + half, abs=half * 0.1)
+
+
+def test_about_95_of_100_intervals_cover_the_truth() -> None:
+    rng = np.random.default_rng(11)
+    covered = 0
+    for seed in range(200):
+        values = (rng.random((150, 1)) < 0.3).astype(float)
+        got = estimate(float(values.mean()), bootstrap_means(values, samples=300, seed=seed)[:, 0])
+        covered += got.low <= 0.3 <= got.high
+    assert 180 <= covered <= 200
+
+
+def test_nothing_at_all() -> None:
+    assert math.isnan(mean(np.array([np.nan])))
+    nothing = estimate(float("nan"), np.array([np.nan]))
+    assert math.isnan(nothing.low)
+    assert math.isnan(nothing.high)
