@@ -70,6 +70,38 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The home folder: where everything that a shop keeps lies."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """The log's file."""
+        return self.path / "log" / "endcap.db"
+
+    @property
+    def models(self) -> Path:
+        """One folder a model version."""
+        return self.path / "models"
+
+    @property
+    def vectors(self) -> Path:
+        """One folder an encoder."""
+        return self.path / "vectors"
+
+    @property
+    def state(self) -> Path:
+        """Snapshots of the state."""
+        return self.path / "state"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that serves the home."""
+        return self.path / "serve.lock"
+
+
 Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig)
 
 

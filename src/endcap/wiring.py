@@ -1,1 +1,231 @@
-"""The composition root: turns Config into live objects, and chooses each class."""
+"""The composition root: turns Config into live objects, and is the one place that chooses a class."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from endcap.backends.log.sqlite import SqliteLog
+from endcap.config import Config, Home, TrainConfig
+from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
+from endcap.encoders.text import UniversalSentenceEncoder
+from endcap.errors import HomeError, ModelError
+from endcap.events.log import entries, to_record
+from endcap.models.als import ALS
+from endcap.models.content import Content
+from endcap.models.ensemble import Blend
+from endcap.models.itemknn import ItemKNN
+from endcap.models.persistence import Manifest, load_version
+from endcap.models.popularity import Popularity
+from endcap.models.search import Search
+from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.pipelines.train import Workshop
+from endcap.pipelines.train import train as train_version
+from endcap.protocols import Encoder, Evidence, Log, Recommender, Storable
+from endcap.serving.contents import Contents
+from endcap.serving.engine import Answer, Engine, Request, ServingModel
+from endcap.serving.live import Live
+from endcap.state.fold import State, apply
+from endcap.types import Activation
+
+LEARNERS = ("als", "itemknn")
+"""Members of the blend that must be fitted; the others read the state."""
+UNTRAINED = "untrained"
+"""The version that serves before the first training: what needs no learning, in equal parts."""
+SIMILAR = {"content": 0.6, "itemknn": 0.4}
+TOGETHER = replace(BOUGHT_TOGETHER, items=10)
+"""A cart has several items; each of the newest ten speaks."""
+EVERYTHING = 1_000_000
+"""Candidates of each member where the caller's own list is to be ranked."""
+
+
+def text_encoder() -> Encoder:
+    """The encoder of items and queries."""
+    return UniversalSentenceEncoder()
+
+
+def clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def open_log(home: Path) -> Log:
+    """The log of the home folder; an empty one if there is none. Raises HomeError if it cannot be used."""
+    return SqliteLog(Home(home).log)
+
+
+def blend_members(state: State, vectors: ItemVectors | None, config: TrainConfig) -> dict[str, Recommender]:
+    """Every member of the blend, over ``state``; those in LEARNERS are not fitted yet."""
+    members: dict[str, Recommender] = {
+        "session_knn": SessionKNN(state.sessions),
+        "itemknn": ItemKNN(),
+        "als": ALS(config.als_factors, config.als_l2, config.als_alpha, config.als_epochs, config.seed),
+        "trending": Popularity(state.popularity, "trending"),
+        "popular": Popularity(state.popularity, "popular"),
+    }
+    if vectors is not None:
+        members["content"] = Content(vectors)
+    return members
+
+
+def encode_items(home: Path, config: Config, progress: Progress | None = None) -> int:
+    """Encode the titles in the log's catalogue whose vectors are not stored yet. The number of listed items."""
+    log = open_log(home)
+    try:
+        state = State(config.state)
+        for entry in entries(log):
+            if entry.body.__class__.__name__ == "ItemChange":
+                apply(state, entry)
+    finally:
+        log.close()
+    items = state.shop.listed_items()
+    _store(home).vectors([item.text() for _, item in items], progress)
+    return len(items)
+
+
+def train(home: Path, config: Config, seed: int, now_ms: int, progress: Progress) -> Manifest:
+    """Train a version on the whole log and activate it. May run beside a server, which then loads it.
+
+    Raises DataError for a log without events.
+    """
+    log = open_log(home)
+    try:
+        vectors = ItemVectors(text_encoder().dim)
+
+        def prepare(state: State) -> None:
+            items = state.shop.listed_items()
+            rows = np.array([row for row, _ in items], np.int32)
+            vectors.set(rows, _store(home).vectors([item.text() for _, item in items]))
+
+        settings = replace(config.train, seed=seed)
+        workshop = Workshop(
+            log=log,
+            models_dir=Home(home).models,
+            config=config,
+            encoder=text_encoder().name,
+            members=lambda state: blend_members(state, vectors, settings),
+            learners=LEARNERS,
+            prepare=prepare,
+        )
+        manifest = train_version(workshop, seed, now_ms, progress)
+        log.append([to_record(Activation(manifest.version), now_ms)])
+    finally:
+        log.close()
+    return manifest
+
+
+def open_live(home: Path, config: Config) -> Live:
+    """The running shop of ``home``: locked, the log replayed, the active model loaded.
+
+    A model that cannot be loaded is named in ``Live.model_problem``, and the untrained one serves. Raises
+    HomeError if the home cannot be used or another process serves it.
+    """
+    lock = _lock(home)
+    log = open_log(home)
+    engine, problem = open_engine(home, config, log)
+
+    def load(version: str) -> ServingModel:
+        return serving_model(engine.state, engine.contents, config, Home(home).models, version)
+
+    live = Live(log, engine, load, clock, closing=lock.close)
+    live.model_problem = problem
+    return live
+
+
+def open_engine(home: Path, config: Config, log: Log) -> tuple[Engine, str | None]:
+    """The engine over the state of ``log``, and why the active model does not serve (None when it does)."""
+    state = State(config.state)
+    for entry in entries(log):
+        apply(state, entry)
+    encoder = text_encoder()
+    contents = Contents(_store(home), encoder.dim)
+    contents.fill(state.shop)
+    version, problem = state.shop.active_version or UNTRAINED, None
+    try:
+        model = serving_model(state, contents, config, Home(home).models, version)
+    except ModelError as error:
+        model, problem = serving_model(state, contents, config, Home(home).models, UNTRAINED), str(error)
+    return Engine(state, contents, model, CachedEncoder(encoder), new_id), problem
+
+
+def new_id() -> str:
+    """An id that nobody can guess, for a request."""
+    return secrets.token_urlsafe(12)
+
+
+def recommend(home: Path, config: Config, request: Request, now_ms: int) -> Answer:
+    """One list, without a server."""
+    log = open_log(home)
+    try:
+        engine, _ = open_engine(home, config, log)
+        return engine.recommend(request, now_ms)
+    finally:
+        log.close()
+
+
+def serving_model(state: State, contents: Contents, config: Config, models_dir: Path, version: str) -> ServingModel:
+    """The version as it serves, over ``state``. Raises ModelError, or NotFoundError if there is no such version."""
+    members = blend_members(state, contents.vectors, config.train)
+    if version == UNTRAINED:
+        members = {name: member for name, member in members.items() if name not in LEARNERS}
+        weights, hides_seen = dict.fromkeys(members, 1.0 / len(members)), False
+    else:
+        learners = {name: cast(Storable, members[name]) for name in LEARNERS}
+        manifest = load_version(models_dir, version, learners, state.items)
+        weights, hides_seen = dict(manifest.weights), manifest.hides_seen
+    together = SessionKNN(state.baskets, TOGETHER)
+    search = Search(contents.vectors, contents.letters, state.items)
+    return ServingModel(
+        version,
+        proposers={
+            "for-you": Blend(members, weights),
+            "rerank": Blend(members, weights, pool=EVERYTHING),
+            "similar": Blend(members, SIMILAR),
+            "bought-together": Blend({"bought_together": together}, {"bought_together": 1.0}),
+            "next": _alone(members, "session_knn"),
+            "trending": _alone(members, "trending"),
+            "popular": _alone(members, "popular"),
+            "search": Blend({"search": search}, {"search": 1.0}),
+        },
+        evidence=_evidence(members, ("content", "itemknn")),
+        hides_seen=hides_seen,
+    )
+
+
+def _alone(members: Mapping[str, Recommender], name: str) -> Blend:
+    return Blend({name: members[name]}, {name: 1.0})
+
+
+def _evidence(members: Mapping[str, Recommender], names: Sequence[str]) -> dict[str, Evidence]:
+    return {name: cast(Evidence, members[name]) for name in names if name in members}
+
+
+def _store(home: Path) -> VectorStore:
+    return VectorStore(Home(home).vectors, text_encoder())
+
+
+def _lock(home: Path) -> IO[str]:
+    """The home's lock, held until it is closed or the process ends."""
+    path = Home(home).lock
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+")
+    except OSError as error:
+        raise HomeError(f"{home} cannot be written ({error.strerror}): give a home folder that can be") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise HomeError(f"{home} is served by another process: stop that, or give another --home") from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

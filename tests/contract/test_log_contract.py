@@ -20,7 +20,7 @@ Opener = Callable[[Path], Log]
 LOGS: dict[str, Opener] = {"sqlite": lambda folder: SqliteLog(folder / "log" / "endcap.db")}
 
 
-@pytest.fixture(params=LOGS.values(), ids=LOGS.keys())
+@pytest.fixture(params=list(LOGS.values()), ids=list(LOGS))
 def opener(request: pytest.FixtureRequest) -> Opener:
     chosen: Opener = request.param
     return chosen
@@ -156,6 +156,27 @@ def test_several_threads_append_and_read(opener: Opener, tmp_path: Path) -> None
     assert sorted(keys) == sorted(expected)
     assert all(earlier == sorted(set(earlier)) for earlier in seen)
     log.close()
+
+
+def test_two_openings_of_one_log_append_at_the_same_time(opener: Opener, tmp_path: Path) -> None:
+    logs = [opener(tmp_path), opener(tmp_path)]
+    offsets: list[list[int | None]] = [[], []]
+
+    def write(mine: int) -> None:
+        for i in range(60):
+            offsets[mine] += logs[mine].append([record(f"{mine}-{i}"), record(f"both-{i}")])
+
+    threads = [threading.Thread(target=write, args=(mine,)) for mine in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [len(given) for given in offsets] == [120, 120]
+    given = [offset for both in offsets for offset in both if offset is not None]
+    assert sorted(given) == [offset for offset, _ in logs[0].read()]
+    assert len(set(given)) == len(given) == 180
+    for log in logs:
+        log.close()
 
 
 class ListLog:

@@ -22,7 +22,7 @@ from endcap.backends.log.sqlite import SqliteLog
 from endcap.events.log import entries, to_record
 from endcap.events.schema import Event
 
-WRITER = '''
+WRITER = """
 import os, queue, sys, threading
 from pathlib import Path
 
@@ -66,13 +66,20 @@ def group_commit():
             done.set()
 
 
-threading.Thread(target=group_commit, daemon=True).start()
+def write():
+    try:
+        group_commit()
+    finally:
+        os._exit(1)  # else the clients would wait for ever
+
+
+threading.Thread(target=write, daemon=True).start()
 if len(sys.argv) > 3:
     send(sys.argv[3:])
 threads = [threading.Thread(target=client, args=(f"{sys.argv[2]}-{i}",)) for i in range(4)]
 for thread in threads:
     thread.start()
-'''
+"""
 
 
 @dataclass
@@ -90,7 +97,9 @@ class Heard:
 def run_and_kill(path: Path, name: str, resend: list[str], seconds: float) -> Heard:
     """Starts a writer, kills it ``seconds`` after its first acknowledgement, and gives all that it said."""
     heard = Heard()
-    with subprocess.Popen([sys.executable, "-c", WRITER, path, name, *resend], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, path, name, *resend], stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None
         timer = threading.Timer(seconds, child.kill)
         for line in child.stdout:

@@ -89,7 +89,7 @@ class VectorStore:
         for row, text in enumerate(texts):
             if text and not text.isspace():
                 wanted.setdefault(content_digest(text), []).append(row)
-        with self._readable():
+        with self._usable():
             missing = self._fill(found, wanted)
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -135,7 +135,7 @@ class VectorStore:
         records["digest"] = np.frombuffer(b"".join(digests), records["digest"].dtype)
         records["vector"] = vectors
         records["crc"] = [_checksum(*pair) for pair in zip(digests, records["vector"], strict=True)]
-        with self._readable():
+        with self._usable():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, or with the process
@@ -146,7 +146,7 @@ class VectorStore:
                     data = data[file.write(data) :]
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _usable(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -154,7 +154,7 @@ class VectorStore:
 
 
 def _checksum(digest: bytes, vector: FloatArray) -> int:
-    return zlib.crc32(np.ascontiguousarray(vector), zlib.crc32(digest))
+    return zlib.crc32(vector.tobytes(), zlib.crc32(digest))
 
 
 class ItemVectors:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from endcap.evaluation.offline import Row
 from endcap.evaluation.report import label
 
+FONT = 9
+"""Points."""
 WIDTH, ROW, HEAD = 3.9, 0.3, 0.75
 """Inches. So narrow that it is still read at 360 px; a wide page puts several side by side."""
 COLOURS = {"#010101": "--ink", "#020202": "--quiet", "#030303": "--accent", "#040404": "--line", "#050505": "--bar"}
@@ -24,7 +27,10 @@ def bars(rows: Sequence[Row], metric: str) -> str:
         values = [row.estimates[metric] for row in rows]
         best = max(value.mean for value in values)
         axes.barh(
-            range(len(rows)), [v.mean for v in values], height=0.6, color=[ACCENT if v.mean == best else BAR for v in values]
+            range(len(rows)),
+            [v.mean for v in values],
+            height=0.6,
+            color=[ACCENT if v.mean == best else BAR for v in values],
         )
         for at, value in enumerate(values):
             axes.plot([value.low, value.high], [at, at], color=INK, linewidth=1.2, solid_capstyle="butt")
@@ -38,14 +44,14 @@ def against(rows: Sequence[Row], x: str, y: str) -> str:
     """Each model as a point: what one metric costs in the other."""
 
     def draw(axes: Any) -> None:
-        best = max(row.estimates[y].mean for row in rows)
-        for row in rows:
-            at = (row.estimates[x].mean, row.estimates[y].mean)
-            axes.plot(*at, "o", markersize=6, color=ACCENT if at[1] == best else QUIET)
-            axes.annotate(row.model, at, (0, 6), textcoords="offset points", ha="center", color=INK, fontsize=8)
+        points = [(row.estimates[x].mean, row.estimates[y].mean) for row in rows]
+        best = max(height for _, height in points)
+        for point in points:
+            axes.plot(*point, "o", markersize=6, color=ACCENT if point[1] == best else QUIET)
         axes.set_xlabel(label(x), color=QUIET)
         axes.set_ylabel(label(y), color=QUIET)
-        axes.margins(0.2, 0.2)
+        axes.margins(0.25, 0.2)
+        _label_points(axes, points, [row.model for row in rows])
 
     return _svg(draw, f"{y}-{x}", f"{label(y)} against {label(x)}, one point a model", 2.9)
 
@@ -58,12 +64,46 @@ def serve_times(rows: Sequence[Row]) -> str:
             axes.barh(at, row.serve_us(50), height=0.6, color=BAR)
             axes.plot([row.serve_us(50), row.serve_us(99)], [at, at], color=INK, linewidth=1.2)
             axes.plot(row.serve_us(99), at, "|", color=INK, markersize=7)
-        axes.set_xscale("log")
+        axes.set_xscale("log", subs=(2, 5))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.set_xlim(left=max(min(row.serve_us(50) for row in rows) / 3, 0.1))
         axes.set_xlabel("µs of CPU for a list, p50 and p99", color=QUIET)
         _names(axes, rows)
 
     return _svg(draw, "serve", "CPU time for a list by model, median and 99th percentile", HEAD + 0.2 + ROW * len(rows))
+
+
+def _label_points(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+    """Each name beside its point, at the first of eight places where it covers no other name."""
+    taken: list[tuple[float, float, float, float]] = []
+    scale = 72 / axes.figure.dpi
+    for point, name in zip(points, names, strict=True):
+        x, y = (value * scale for value in axes.transData.transform(point))
+        width, height = 0.58 * FONT * len(name), 1.15 * FONT
+        boxes = [(x + dx - width / 2, y + dy, width, height) for dx, dy in _places(width, height)]
+        box = next((box for box in boxes if not any(map(partial(_overlap, box), taken))), boxes[0])
+        taken.append(box)
+        offset = (box[0] + width / 2 - x, box[1] - y)
+        axes.annotate(
+            name, point, offset, textcoords="offset points", ha="center", va="bottom", color=INK, fontsize=FONT
+        )
+
+
+def _places(width: float, height: float) -> list[tuple[float, float]]:
+    """Offsets in points of a name's lower middle: above, below, right, left, then a line further."""
+    aside = width / 2 + 6
+    near = [(0.0, 5.0), (0.0, -height - 5), (aside, -height / 2), (-aside, -height / 2)]
+    return [*near, (0.0, 5 + height), (0.0, -2 * height - 5), (aside, height / 2), (-aside, height / 2)]
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return (
+        one[0] < other[0] + other[2]
+        and other[0] < one[0] + one[2]
+        and one[1] < other[1] + other[3]
+        and other[1] < one[1] + one[3]
+    )
 
 
 def _names(axes: Any, rows: Sequence[Row]) -> None:
@@ -77,15 +117,14 @@ def _svg(draw: Callable[[Any], None], name: str, description: str, height: float
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 8, "axes.edgecolor": LINE}
-    with rc_context(style):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": FONT, "axes.edgecolor": LINE}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.grid(axis="x", color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.tick_params(length=0, colors=QUIET)
+        axes.tick_params(which="both", length=0, colors=QUIET)
         draw(axes)
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -96,9 +135,9 @@ def _for_page(svg: str, description: str) -> str:
     """The drawing alone, with the page's colours and font, as wide as its place, and a name for who cannot see it."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)  # the place decides
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r"font: ([^;\"]*?)([0-9.]+px) [^;\"]*", r"font-size: \2", svg)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     for colour, variable in COLOURS.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg.replace("<svg", f'<svg role="img" aria-label="{description}"', 1)

@@ -33,6 +33,8 @@ LABELS = {
     "diversity": "Diversity",
 }
 
+DIGITS = {"novelty": 2, "coverage": 3, "diversity": 3}
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -88,7 +90,7 @@ def sentences(report: Report) -> list[str]:
     again = notes.get("wanted_again", 0) / wanted if wanted else 0.0
     lines = [
         f"{_when(report)}: {table.n_cases:,} cases, {wanted:,} wanted items, "
-        f"{again:.1%} of them touched before; seen items are {seen}.",
+        f"{100 * again:.1f} % of them touched before; seen items are {seen}.",
         f"All {report.n_items:,} items are ranked for every case. {_FITS[report.fit]}",
         f"95 % intervals: paired bootstrap over cases, {table.settings.samples:,} samples. "
         f"Diversity is 1 - mean cosine of {_LIKENESS[table.likeness]}.",
@@ -138,7 +140,7 @@ def as_text(report: Report) -> str:
         for cells in (list(zip(texts, widths, strict=True)) for texts in (head, *body))
     ]
     rule = "-" * len(lines[0])
-    foot = "+-: half of the 95 % interval. *: the paired difference to the best of the column may be zero."
+    foot = "±: half of the 95 % interval. *: the paired difference to the best of the column may be zero."
     return "\n".join([*sentences(report), "", lines[0], rule, *lines[1:], rule, foot])
 
 
@@ -148,15 +150,15 @@ def _cell(row: Row, metric: str) -> str:
     if math.isnan(value.low):
         return text
     mark = "*" if as_good_as_best(row, metric) else " "
-    return f"{text} +-{number(metric, (value.high - value.low) / 2)}{mark}"
+    return f"{text} ±{number(metric, (value.high - value.low) / 2)}{mark}"
 
 
 def number(metric: str, value: float) -> str:
     """``value`` with the digits that its metric deserves; a dash for none."""
     if math.isnan(value):
         return "-"
-    name = metric.split("@")[0]
-    return f"{value:.2f}" if name == "novelty" else f"{value:.3f}" if name in ("coverage", "diversity") else f"{value:.4f}"
+    digits = DIGITS.get(metric.split("@", maxsplit=1)[0], 4)
+    return f"{value:.{digits}f}"
 
 
 def _times(row: Row) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import blake2b
 
 import msgspec
 
@@ -60,14 +59,12 @@ TYPE_NAMES: Mapping[str, str] = {
 """What other systems call our types."""
 
 _FLAGS: Mapping[str, bool] = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def event_fields(row: dict[str, object], read_time: TimeReader, default_type: str | None) -> dict[str, object]:
     """The fields of the event that ``row`` (our names, nothing empty) describes, ready for ``parse_event``.
 
-    A quantity or a price makes a line of ``items``. Without an id, the row's content is the id: importing it again
-    stores nothing. Raises InvalidFieldError.
+    A quantity or a price makes a line of ``items``. Raises InvalidFieldError.
     """
     fields = {name: (_READ[name](value) if name in _READ else value) for name, value in row.items()}
     kind = fields.get("type", default_type)
@@ -77,8 +74,6 @@ def event_fields(row: dict[str, object], read_time: TimeReader, default_type: st
     fields["time"] = read_time(fields["time"])
     if "quantity" in fields or "price" in fields:
         _make_line(fields)
-    if "event_id" not in fields:
-        fields["event_id"] = blake2b(_encode(fields), digest_size=16).hexdigest()
     return fields
 
 

@@ -27,10 +27,7 @@ MAX_WORD = 30
 
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _TOKENS = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
-_ISMAX_WORD = 30
-"""A longer word has no mistyped forms."""
-
-_CJK = re.compile(rf"[{_CJK}]")
+_IS_CJK = re.compile(rf"[{_CJK}]")
 
 
 def tokens(text: str) -> list[str]:
@@ -55,7 +52,7 @@ class Spelling:
     """The words of the texts, and which of them a mistyped word was meant to be.
 
     Memory and time grow with the letters of the different words: two words are near if they are equal after at most
-    one letter is left out of each, which covers a letter too many, too few, wrong, or swapped with the next.
+    one letter is left out of each, which covers a letter too many, too few, wrong, or moved.
     """
 
     def __init__(self, min_letters: int = 4) -> None:
@@ -152,7 +149,8 @@ class NgramIndex:
         length = np.sqrt(weights.sum() + unknown * self._idf(np.zeros(1, np.int64)).item() ** 2)
         rows = np.concatenate([np.frombuffer(self._postings[number], np.int32) for number in numbers])
         dots = np.bincount(rows, weights=np.repeat(weights, counts), minlength=self._size)
-        return (dots / (length * self._row_lengths())).astype(np.float32)
+        cosines: FloatArray = (dots / (length * self._row_lengths())).astype(np.float32)
+        return cosines
 
     def __len__(self) -> int:
         return self._size
@@ -164,7 +162,8 @@ class NgramIndex:
         return number
 
     def _idf(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return 1.0 + np.log((1.0 + len(self._rows)) / (1.0 + counts))
+        idf: NDArray[np.float64] = 1.0 + np.log((1.0 + len(self._rows)) / (1.0 + counts))
+        return idf
 
     def _row_lengths(self) -> FloatArray:
         """(n,), 1 where there is no text, so that it can be divided by."""

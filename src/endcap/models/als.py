@@ -17,7 +17,7 @@ from scipy.linalg.lapack import dposv
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from endcap.errors import ModelError, NotFittedError
+from endcap.errors import ConfigError, ModelError, NotFittedError
 from endcap.features.interactions import matrix
 from endcap.protocols import Arrays
 from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking
@@ -40,9 +40,11 @@ class ALS:
     _items: FloatArray | None = None
     _gram: Matrix
 
-    def __init__(
-        self, factors: int = 64, l2: float = 10.0, alpha: float = 10.0, epochs: int = 15, seed: int = 0
-    ) -> None:
+    def __init__(self, factors: int = 64, l2: float = 3.0, alpha: float = 0.1, epochs: int = 15, seed: int = 0) -> None:
+        if factors < 1 or l2 <= 0 or alpha < 0:
+            raise ConfigError(
+                f"ALS has factors {factors}, l2 {l2}, alpha {alpha}: they must be at least 1, above 0, and not below 0"
+            )
         self.factors = factors
         self.l2 = l2
         self.alpha = alpha
@@ -59,7 +61,7 @@ class ALS:
                 factors=self.factors,
                 regularization=self.l2,
                 alpha=1.0,
-                use_cg=False,
+                use_cg=True,
                 iterations=self.epochs,
                 num_threads=1,
                 random_state=self.seed,
@@ -72,7 +74,7 @@ class ALS:
         rows, weights = _summed(query, factors.shape[0])
         if rows.size == 0:
             return Ranking()
-        user = self._fold_in(factors[rows].astype(np.float64), weights)
+        user = self._fold_in(factors[rows].astype(np.float64), weights)  # (factors,)
         return Ranking.top(factors @ user.astype(np.float32), k)
 
     def user_vector(self, query: Query) -> Matrix:
@@ -113,7 +115,7 @@ class ALS:
 
 def _summed(query: Query, n_items: int) -> tuple[IntArray, Matrix]:
     """The different learnt items of the history, ascending, and the summed weight of each."""
-    known = query.history < n_items
+    known = (query.history >= 0) & (query.history < n_items)
     rows, place = np.unique(query.history[known], return_inverse=True)
     weights = query.weights[known] if query.weights.size else None
     return rows, np.bincount(place, weights, minlength=rows.size).astype(np.float64)

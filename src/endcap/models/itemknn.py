@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from endcap.errors import ConfigError, ModelError, NotFittedError
 from endcap.features.interactions import matrix
 from endcap.protocols import Arrays
-from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking, Vocabulary
+from endcap.types import BoolArray, FloatArray, IntArray, Interactions, Query, Ranking, Vocabulary
 
 BLOCK = 512
 """Items whose co-occurrences are in memory at a time while fitting."""
@@ -84,11 +84,11 @@ class ItemKNN:
         near = self._fitted()
         rows, strength = self._strengths(query)
         column = np.full(near.shape[0], -1, np.int32)
-        learnt = np.flatnonzero(items < near.shape[0])
+        learnt = np.flatnonzero((items >= 0) & (items < near.shape[0]))
         column[items[learnt]] = learnt
         target = column[near[rows]]  # (history, neighbours)
         votes = self._weight[rows] * strength[:, None]
-        known = np.flatnonzero(query.history < near.shape[0])
+        known = np.flatnonzero(self._known(query))
         at, slot = np.nonzero((target >= 0) & (votes > 0))
         parts = np.zeros((query.history.size, items.size), np.float32)
         parts[known[at], target[at, slot]] = votes[at, slot]
@@ -102,7 +102,9 @@ class ItemKNN:
         if near is None or weight is None or near.shape != weight.shape or near.ndim != 2:
             raise ModelError(f"near and weight must have one shape; there are {_shapes(arrays)}: train again")
         if near.size and not 0 <= int(near.min()) <= int(near.max()) < near.shape[0]:
-            raise ModelError(f"near names item {int(near.max())} of {near.shape[0]}: train again")
+            raise ModelError(
+                f"near names items {near.min()} to {near.max()}, but there are {near.shape[0]}: train again"
+            )
         self._near, self._weight = near.astype(np.int32), weight.astype(np.float32)
         return self
 
@@ -117,8 +119,12 @@ class ItemKNN:
         strength = (self.settings.decay**age).astype(np.float32)
         if query.weights.size:
             strength *= query.weights
-        known = query.history < self._fitted().shape[0]
+        known = self._known(query)
         return query.history[known], strength[known]
+
+    def _known(self, query: Query) -> BoolArray:
+        known: BoolArray = (query.history >= 0) & (query.history < self._fitted().shape[0])
+        return known
 
     def _weighted(self, table: csr_array) -> csr_array:
         """(groups, items): the entries whose dot products are the similarities."""

@@ -49,16 +49,17 @@ class SessionKNNSettings:
     """The list follows from the current session (from the end of the history where there is none), or always
     from the history."""
     items: int = 10
-    """The newest different items that the list follows from; at most 63."""
-    sessions: int = 500
+    """The newest different items that the list follows from; at most 63. One that no session holds is passed over."""
+    sessions: int = 100
     """The newest sessions looked at per item."""
     neighbours: int = 100
     """The most similar of them that speak."""
     decay: float | None = None
-    """An item counts ``decay`` times as much as the one after it; None: linearly from 1 (newest) to 1/items."""
+    """An item counts ``decay`` times as much as the one after it; None: of ``n`` items the newest
+    counts ``n``, the oldest 1."""
     match_step: float = 0.1
     """A neighbour whose newest common item lies ``n`` items back speaks with ``1 - n match_step``, at least 0."""
-    half_life_days: float | None = None
+    half_life_days: float | None = 90.0
     """A session's voice halves with each such span before the newest one; None: age does not matter."""
     idf: bool = True
     """Multiply by ``1 + log(sessions / sessions with the item)``."""
@@ -68,7 +69,7 @@ class SessionKNNSettings:
 
 
 BOUGHT_TOGETHER = SessionKNNSettings(
-    follow="history", items=1, sessions=1_000, neighbours=1_000, idf=False, lift=0.5, shrink=10.0
+    follow="history", items=1, sessions=300, neighbours=1_000, idf=False, lift=0.25, shrink=10.0
 )
 """For an index of baskets and a query of one item: co-purchase, damped by how often an item is bought at all."""
 
@@ -93,8 +94,7 @@ class SessionKNN:
     def __init__(self, index: Sessions | None = None, settings: SessionKNNSettings | None = None) -> None:
         self.settings = settings or SessionKNNSettings()
         self._index = index
-        if not 1 <= self.settings.items <= MAX_ITEMS:
-            raise ConfigError(f"items is {self.settings.items}: it must be 1 to {MAX_ITEMS}")
+        _check(self.settings)
 
     def fit(self, interactions: Interactions) -> Self:
         index = SessionIndex(StateConfig(sessions_per_item=self.settings.sessions))
@@ -108,33 +108,43 @@ class SessionKNN:
     def recommend(self, query: Query, k: int) -> Ranking:
         if self._index is None:
             raise NotFittedError(self)
-        found = self._neighbours(self._index, self._follows(query), self._index.session_of(query.user))
+        found = self._neighbours(self._index, self._heard(self._index, query), self._index.session_of(query.user))
         if found.sessions.size == 0:
             return Ranking()
-        return Ranking.top(self._scores(self._index, found), k, above=0.0)
+        rows, scores = self._scores(self._index, found)
+        return Ranking.top(scores, k, above=0.0, rows=rows)
 
-    def _follows(self, query: Query) -> list[int]:
-        """The newest different items, newest first."""
+    def _heard(self, index: Sessions, query: Query) -> list[IntArray]:
+        """The newest sessions with each of the newest different items that are in any, newest item first."""
         of_session = self.settings.follow == "session" and query.session.size
         rows = query.session if of_session else query.history
-        newest_first = dict.fromkeys(rows[::-1].tolist())
-        return list(newest_first)[: self.settings.items]
+        heard: list[IntArray] = []
+        for item in dict.fromkeys(rows[::-1].tolist()):
+            sessions = index.recent(item)[-self.settings.sessions :]
+            if sessions.size:
+                heard.append(sessions)
+            if len(heard) == self.settings.items:
+                break
+        return heard
 
-    def _neighbours(self, index: Sessions, items: list[int], own: int) -> _Neighbours:
-        places = self._place_weights(len(items))
-        lists = [index.recent(item)[-self.settings.sessions :] for item in items]
-        sizes = [found.size for found in lists]
-        if not sum(sizes):
+    def _neighbours(self, index: Sessions, heard: list[IntArray], own: int) -> _Neighbours:
+        if not heard:
             return _Neighbours(np.empty(0, np.int32), np.empty(0))
+        places = self._place_weights(len(heard))
         # One sort groups the sessions: the key holds the session above the place in the visit.
-        keys = np.concatenate(lists).astype(np.int64) << 6
-        keys |= np.repeat(np.arange(len(items)), sizes)
+        keys = np.concatenate(heard).astype(np.int64) << 6
+        keys |= np.repeat(np.arange(len(heard)), [sessions.size for sessions in heard])
         keys.sort()
         session, place = keys >> 6, keys & MAX_ITEMS
-        first = np.flatnonzero(np.diff(session, prepend=-1))  # each session's newest common item
+        begins = np.empty(session.size, np.bool_)
+        begins[0] = True
+        np.not_equal(session[1:], session[:-1], out=begins[1:])
+        first = np.flatnonzero(begins)  # each session's newest common item
         similarity = np.add.reduceat(places[place], first)
         session, place = session[first], place[first]
-        similarity[session == own] = 0.0
+        if own >= 0:
+            others = session != own
+            session, place, similarity = session[others], place[others], similarity[others]
         best = _best(similarity, self.settings.neighbours)
         voice = similarity[best] * np.maximum(1.0 - self.settings.match_step * place[best], 0.0)
         sessions = session[best].astype(np.int32)
@@ -142,36 +152,46 @@ class SessionKNN:
 
     def _place_weights(self, n: int) -> Numbers:
         """(n,) by place, newest first."""
-        place = np.arange(n)
-        return (n - place) / max(n, 1) if self.settings.decay is None else self.settings.decay**place
+        place = np.arange(n, dtype=np.float64)
+        return n - place if self.settings.decay is None else np.power(self.settings.decay, place, dtype=np.float64)
 
     def _freshness(self, index: Sessions, sessions: IntArray) -> Numbers | float:
         if self.settings.half_life_days is None or sessions.size == 0:
             return 1.0
         times = index.last_time(sessions)
-        return np.exp2((times - times.max()) / (self.settings.half_life_days * MS_PER_DAY))
+        age = (times.max() - times) / (self.settings.half_life_days * MS_PER_DAY)  # in half-lives
+        fresh: Numbers = np.exp2(-age)
+        return fresh
 
-    def _scores(self, index: Sessions, found: _Neighbours) -> FloatArray:
-        """(items,) what the neighbours say in sum."""
-        frequency = index.frequency()
+    def _scores(self, index: Sessions, found: _Neighbours) -> tuple[IntArray, FloatArray]:
+        """The items of the neighbours, ascending, and what these say of each in sum."""
         position, item = index.members(found.sessions)
-        scores = np.bincount(item, found.voice[position], minlength=frequency.size)
-        touched = np.flatnonzero(scores)
-        often = np.maximum(frequency[touched], 1.0)
+        said = np.bincount(item, found.voice[position]).astype(np.float64)
+        rows = np.flatnonzero(said)
+        scores = said[rows]
+        often = np.maximum(index.frequency()[rows], 1.0)
         if self.settings.idf:
-            scores[touched] *= 1.0 + np.log(max(index.count, 1) / often)
+            scores *= 1.0 + np.log(max(index.count, 1) / often)
         if self.settings.lift:
-            scores[touched] /= (often + self.settings.shrink) ** self.settings.lift
-        return scores.astype(np.float32)
+            scores /= (often + self.settings.shrink) ** self.settings.lift
+        return rows.astype(np.int32), scores.astype(np.float32)
+
+
+def _check(settings: SessionKNNSettings) -> None:
+    if settings.follow not in ("session", "history"):
+        raise ConfigError(f"follow is {settings.follow!r}: use 'session' or 'history'")
+    if not 1 <= settings.items <= MAX_ITEMS:
+        raise ConfigError(f"items is {settings.items}: it must be 1 to {MAX_ITEMS}")
+    for name, value in (("sessions", settings.sessions), ("neighbours", settings.neighbours)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}: it must be at least 1")
 
 
 def _best(similarity: Numbers, n: int) -> NDArray[np.int64]:
-    """The places of the ``n`` greatest above 0; of equal ones at the edge the later. Ascending."""
-    found = np.flatnonzero(similarity > 0)
-    if found.size <= n:
-        return found
-    values = similarity[found]
-    kth = np.partition(values, values.size - n)[values.size - n]
-    above = np.flatnonzero(values > kth)
-    edge = np.flatnonzero(values == kth)[above.size - n :]
-    return found[np.sort(np.concatenate([above, edge]))]
+    """The places of the ``n`` greatest; of equal ones at the edge the later. In no order."""
+    if similarity.size <= n:
+        return np.arange(similarity.size)
+    kth = np.partition(similarity, similarity.size - n)[similarity.size - n]
+    above = np.flatnonzero(similarity > kth)
+    edge = np.flatnonzero(similarity == kth)[above.size - n :]
+    return np.concatenate([above, edge])

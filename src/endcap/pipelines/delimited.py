@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from endcap.errors import DataError
 from endcap.pipelines.lines import LineReader
-from endcap.pipelines.rows import SAMPLE_ROWS, Batch, Refusal, Row, batched
+from endcap.pipelines.rows import Batch, Refusal, Row, batched
 
 _DELIMITERS = (",", ";", "\t", "|")
 MAX_RECORD_LINES = 100
@@ -45,10 +44,6 @@ class CsvSource:
         self.columns = columns
         self.size = path.stat().st_size
         self._delimiter = delimiter
-
-    def sample(self) -> list[Row]:
-        rows = islice(self._rows(LineReader(self.path)), SAMPLE_ROWS)
-        return [row for row in rows if isinstance(row, Row)]
 
     def batches(self) -> Iterator[Batch]:
         lines = LineReader(self.path)

@@ -64,7 +64,7 @@ def demo_import(log: Log, now_ms: int, home: Path, progress: Progress) -> Import
         note = f"The demo shop is in the log already; its times were moved by {marker.shift_weeks} weeks."
         return replace(report, shift_weeks=marker.shift_weeks, notes=(note,))
     lines = clean(demo_lines())
-    if marker is None:
+    if marker is None or log.last_offset() == 0:  # of a log that is gone, the old shift says nothing
         marker = DemoMarker(weeks_until(int(lines.sales["time"][-1]), now_ms))
         _write_marker(marker, home)
     stored = known = 0

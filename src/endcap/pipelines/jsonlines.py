@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from endcap.errors import DataError
 from endcap.pipelines.lines import LineReader
-from endcap.pipelines.rows import SAMPLE_ROWS, Batch, Refusal, Row, batched
+from endcap.pipelines.rows import Batch, Refusal, Row, batched
 
 MAX_COLUMNS = 10_000
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -44,10 +43,6 @@ class JsonLinesSource:
         self.path = path
         self.columns = columns
         self.size = path.stat().st_size
-
-    def sample(self) -> list[Row]:
-        rows = islice(self._rows(LineReader(self.path)), SAMPLE_ROWS)
-        return [row for row in rows if isinstance(row, Row)]
 
     def batches(self) -> Iterator[Batch]:
         lines = LineReader(self.path)

@@ -53,7 +53,7 @@ class ImportReport:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By file: our field, and the column it was read from."""
     ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By file: columns that hold none of our fields."""
+    """By file: columns that hold none of our fields; an item keeps them as attributes."""
     notes: tuple[str, ...] = ()
     shift_weeks: int = 0
     """Whole weeks by which every time was moved; subtract them for the original times."""
@@ -134,11 +134,11 @@ def report_lines(report: ImportReport) -> list[str]:
     return lines
 
 
-def mapping_lines(found: Mapping[str, str], ignored: Sequence[str], where: str) -> list[str]:
-    """How a file's columns are read, for a person."""
+def mapping_lines(found: Mapping[str, str], others: Sequence[str], where: str, fate: str) -> list[str]:
+    """How a file's columns are read, for a person; ``fate``: what becomes of the ``others``."""
     lines = [f"{where}:", *(f"  {ours:<15} from {theirs}" for ours, theirs in found.items())]
-    if ignored:
-        lines.append(f"  not read:       {', '.join(ignored)}")
+    if others:
+        lines.append(f"  {fate + ':':<15} {', '.join(others)}")
     return lines
 
 

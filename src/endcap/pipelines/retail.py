@@ -12,8 +12,7 @@ from endcap.errors import InvalidFieldError
 from endcap.events.cleaning import RAW_COLUMNS
 from endcap.events.loaders import read_number
 from endcap.events.times import TimeReader, time_reader
-from endcap.pipelines.rows import Refusal, Row
-from endcap.pipelines.sources import Source
+from endcap.pipelines.rows import Refusal, Row, Source, column
 
 INVOICE_COLUMNS: Mapping[str, str] = {
     "session_id": "InvoiceNo",
@@ -54,7 +53,7 @@ def read_invoices(source: Source, now_ms: int, refuse: Refuse) -> pl.DataFrame:
         return _without_broken(typed, now_ms, refuse)
     places = [source.columns.index(name) for name in RAW_COLUMNS]
     when = places[RAW_COLUMNS.index("InvoiceDate")]
-    read_time = time_reader(row.values[when] for row in source.sample())
+    read_time = time_reader(column(source, when))
     frames: list[pl.DataFrame] = []
     for batch in source.batches():
         refuse(batch.refused)

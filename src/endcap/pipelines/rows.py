@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 BATCH_ROWS = 10_000
-SAMPLE_ROWS = 1_000
 
 
 class Row(NamedTuple):
@@ -37,6 +37,32 @@ class Batch:
     refused: list[Refusal]
     done: int
     """How far the file is read, in the units of the source's ``size``."""
+
+
+class Source(Protocol):
+    """An open file of rows."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of a row's values, as the file gives them."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """What ``Batch.done`` counts up to."""
+        ...
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows from the start, a few thousand at a time."""
+        ...
+
+
+def column(source: Source, place: int) -> Iterator[object]:
+    """The values at ``place`` of every row, from the start."""
+    return (row.values[place] for batch in source.batches() for row in batch.rows)
 
 
 def batched(rows: Iterator[Row | Refusal], done: Callable[[], int]) -> Iterator[Batch]:

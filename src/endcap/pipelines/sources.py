@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from endcap.errors import DataError
 from endcap.pipelines.delimited import open_csv
 from endcap.pipelines.jsonlines import open_jsonl
 from endcap.pipelines.lines import check_text
-from endcap.pipelines.rows import BATCH_ROWS, SAMPLE_ROWS, Batch, Row
+from endcap.pipelines.rows import BATCH_ROWS, Batch, Row, Source
 
 Format = Literal["auto", "csv", "jsonl", "parquet"]
 
@@ -34,31 +34,6 @@ _PACKED = {
     b"\x1f\x8b": "packed with gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-
-
-class Source(Protocol):
-    """An open file of rows."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The names of a row's values, as the file gives them."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """What ``Batch.done`` counts up to."""
-        ...
-
-    def sample(self) -> list[Row]:
-        """The first rows, at most a thousand: enough to see how the file writes times."""
-        ...
-
-    def batches(self) -> Iterator[Batch]:
-        """All rows from the start, a few thousand at a time."""
-        ...
 
 
 def open_source(path: Path, format: Format = "auto") -> Source:
@@ -122,10 +97,6 @@ class ParquetSource:
     @property
     def size(self) -> int:
         return self._shape.rows
-
-    def sample(self) -> list[Row]:
-        frame = self._read(pl.scan_parquet(self.path).head(SAMPLE_ROWS))
-        return [Row(number, values) for number, values in enumerate(frame.iter_rows(), 1)]
 
     def batches(self) -> Iterator[Batch]:
         done = 0

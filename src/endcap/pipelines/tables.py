@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from itertools import islice
 from typing import Protocol
 
 from endcap.catalog.demo import goods_changes
 from endcap.catalog.items import ItemChange, parse_change
 from endcap.catalog.loaders import item_fields
+from endcap.checks import parse_past
 from endcap.errors import InvalidFieldError
 from endcap.events.cleaning import CleanLines, RuleResult, clean
 from endcap.events.dialects.retail import event_count, retail_events
@@ -19,8 +21,7 @@ from endcap.events.times import time_reader
 from endcap.pipelines.mapping import Columns, need
 from endcap.pipelines.report import RefusalCounter
 from endcap.pipelines.retail import read_invoices
-from endcap.pipelines.rows import BATCH_ROWS, Refusal, Row
-from endcap.pipelines.sources import Source
+from endcap.pipelines.rows import BATCH_ROWS, Refusal, Row, Source, column
 from endcap.types import Record
 
 Step = tuple[list[Record], int, int]
@@ -58,7 +59,7 @@ class EventTable:
         self._default_type = default_type
         self._now_ms = now_ms
         when = source.columns.index(columns.found["time"])
-        self._read_time = time_reader(row.values[when] for row in source.sample())
+        self._read_time = time_reader(column(source, when))
         self._late = 0
         self._latest = 0
 
@@ -74,12 +75,15 @@ class EventTable:
         )
 
     def _record(self, row: Row) -> Record:
-        fields = event_fields(_values(row, self._places), self._read_time, self._default_type)
+        given = _values(row, self._places)
+        fields = event_fields(given, self._read_time, self._default_type)
+        _check_time(given["time"], fields["time"], self._now_ms)
         event = parse_event(fields, self._now_ms)
         if event.time < self._latest:
             self._late += 1
         self._latest = event.time
-        return to_record(event)
+        record = to_record(event)
+        return record if record.key is not None else _keyed(record)
 
 
 class ItemTable:
@@ -129,7 +133,7 @@ class InvoiceTable:
         self.rules = lines.rules
         yield [], frame.height + counter.rows - refused_before, 0
         bodies, count = self._bodies(lines)
-        for records, made in in_batches((to_record(body, self._now_ms) for body in bodies)):
+        for records, made in in_batches(to_record(body, self._now_ms) for body in bodies):
             yield records, 0, self.source.size * made // count
 
     def _bodies(self, lines: CleanLines) -> tuple[Iterator[Event | ItemChange], int]:
@@ -160,6 +164,20 @@ def _row_by_row(source: Source, record: Callable[[Row], Record], counter: Refusa
                 refused.append(Refusal(row.line, error.field, str(error)))
         counter.add(source.path, refused)
         yield records, len(records) + len(refused), batch.done
+
+
+def _keyed(record: Record) -> Record:
+    """``record`` with its content as its key: imported again, it is a duplicate."""
+    content = b"%d %b" % (record.time, record.data)
+    return Record(record.kind, record.time, record.data, blake2b(content, digest_size=16).hexdigest())
+
+
+def _check_time(given: object, moment: object, now_ms: int) -> None:
+    """Raises InvalidFieldError for a time to come, as the file has it."""
+    try:
+        parse_past("time", moment, now_ms)
+    except InvalidFieldError as error:
+        raise InvalidFieldError("time", str(error).replace(repr(moment), repr(given))) from error
 
 
 def _places(source: Source, columns: Columns) -> tuple[tuple[str, int], ...]:

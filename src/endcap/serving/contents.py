@@ -6,6 +6,8 @@ proposed by what people do with it.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 
 from endcap.catalog.items import Item
@@ -42,10 +44,17 @@ class Contents:
             self.letters.add(row, item.title)
             self._waiting[row] = item.text()
 
-    def take(self) -> tuple[IntArray, list[str]]:
-        """The rows whose text has changed, and the texts; they are the caller's to encode now."""
-        waiting, self._waiting = self._waiting, {}
-        return np.fromiter(waiting, np.int32, len(waiting)), list(waiting.values())
+    @property
+    def waiting(self) -> int:
+        """Items whose vector is not up to date."""
+        return len(self._waiting)
+
+    def take(self, limit: int) -> tuple[IntArray, list[str]]:
+        """At most ``limit`` rows whose text has changed, and the texts; they are the caller's to encode now."""
+        taken = list(islice(self._waiting.items(), limit))
+        for row, _ in taken:
+            del self._waiting[row]
+        return np.array([row for row, _ in taken], np.int32), [text for _, text in taken]
 
     def encode(self, texts: list[str]) -> FloatArray:
         """(n, dim) the vectors of ``texts``. Any thread."""

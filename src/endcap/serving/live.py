@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import Any
 
+from endcap.catalog.items import ItemChange
 from endcap.errors import EndcapError, ModelError, OverloadedError
 from endcap.events.log import Body, to_entry, to_record
 from endcap.events.schema import Event
@@ -33,6 +35,8 @@ MAX_WAITING = 50_000
 """Records that may wait for the writer; more are refused."""
 FOLLOW_SECONDS = 0.1
 """How often the log is asked whether another process has appended."""
+ENCODE_BATCH = 256
+"""Changed items encoded before their vectors are shown."""
 CATCH_UP_ENTRIES = 200
 """Foreign entries applied before the loop serves again."""
 
@@ -64,8 +68,12 @@ class Live:
         engine: Engine,
         load_model: Callable[[str], ServingModel],
         clock: Callable[[], int],
+        closing: Callable[[], None],
     ) -> None:
-        """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970."""
+        """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970.
+
+        ``closing`` is called at the end of ``stop``.
+        """
         self.engine = engine
         self.freshness = Freshness()
         self.model_problem: str | None = None
@@ -73,6 +81,7 @@ class Live:
         self._log = log
         self._load_model = load_model
         self.clock = clock
+        self._closing = closing
         self._queue: SimpleQueue[_Submission | None] = SimpleQueue()
         self._waiting = 0
         self._last_stored = engine.state.offset
@@ -81,6 +90,7 @@ class Live:
         self._signals: dict[str | None, set[asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._catching_up = asyncio.Lock()
+        self._encoding = False
 
     async def start(self) -> None:
         """Begin to write and to follow."""
@@ -96,8 +106,8 @@ class Live:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
-        self.engine.close()
         self._log.close()
+        self._closing()
 
     async def append(self, bodies: Sequence[Body]) -> Receipt:
         """Store ``bodies`` durably and apply them, in order.
@@ -240,10 +250,26 @@ class Live:
             self._signal(None)
         if isinstance(body, Activation):
             self._serve(body.version)
+        if isinstance(body, ItemChange) and not self._encoding:
+            self._encoding = True
+            self._spawn(self._encode())
 
     def _signal(self, key: str | None) -> None:
         for signal in self._signals.get(key, ()):
             signal.set()
+
+    async def _encode(self) -> None:
+        """Give changed items their vectors, off the loop; until then they are found by their letters."""
+        contents = self.engine.contents
+        try:
+            while contents.waiting:
+                rows, texts = contents.take(ENCODE_BATCH)
+                contents.put(rows, await asyncio.to_thread(contents.encode, texts))
+                self._signal(None)
+        except EndcapError as error:
+            _logger.warning("items not encoded", extra={"reason": str(error)})
+        finally:
+            self._encoding = False
 
     def _serve(self, version: str) -> None:
         self._wanted = version
@@ -265,7 +291,7 @@ class Live:
             self.engine.model, self.model_problem = model, None
             self._signal(None)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type,type-var]  # a coroutine
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from endcap.errors import (
@@ -105,6 +105,11 @@ class Api:
     def __init__(self, context: Context, router: Router) -> None:
         self._context = context
         self._router = router
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """What is served."""
+        return self._router.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

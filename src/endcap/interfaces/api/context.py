@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 
-from endcap.config import ServeConfig
+from endcap.config import Home, ServeConfig
 from endcap.interfaces.api.auth import Keys
 from endcap.interfaces.api.meters import Meters
 from endcap.interfaces.api.origins import Origins
+from endcap.models.persistence import list_versions
 from endcap.serving.live import Live
 from endcap.state.fold import State
+from endcap.wiring import UNTRAINED
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Context:
     timer: Callable[[], float]
     """A monotonic clock, seconds."""
     streams: Streams = field(default_factory=Streams)
+    _created_ms: dict[str, int] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
@@ -50,12 +53,19 @@ class Context:
     @property
     def model_version(self) -> str | None:
         """The version that serves; None where nothing has been learnt yet."""
-        return self.live.engine.model.version or None
+        version = self.live.engine.model.version
+        return None if version == UNTRAINED else version
 
     @property
     def model_age_seconds(self) -> float | None:
         """Since the version that serves was made; None where there is none."""
-        return None
+        version = self.model_version
+        if version is None:
+            return None
+        if version not in self._created_ms:
+            self._created_ms.update((one.version, one.created_ms) for one in list_versions(Home(self.home).models))
+        created = self._created_ms.setdefault(version, self.now_ms())
+        return round((self.now_ms() - created) / 1000, 3)
 
     def watch(self) -> None:
         """Add what is read from the shop when somebody looks at the metrics."""

@@ -41,21 +41,21 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def decode_batch(body: bytes, name: str) -> tuple[list[Any], bool]:
-    """The records in ``body`` and whether it is a batch: ``{name: [...]}`` with up to 1,000, or one record.
+def decode_batch(body: bytes, name: str) -> list[Any]:
+    """The records in ``body``: ``{name: [...]}`` with up to 1,000, or one record.
 
     Raises MalformedError, or InvalidFieldError for a batch that is none.
     """
     value = decode_object(body)
     if name not in value or "type" in value or "item_id" in value:
-        return [value], False
+        return [value]
     others = value.keys() - {name}
     if others:
         raise InvalidFieldError(min(others), f"unknown field {min(others)!r} beside {name!r}")
     records = value[name]
     if not isinstance(records, list) or len(records) > MAX_BATCH:
         raise InvalidFieldError(name, f"{name} must be a list of at most {MAX_BATCH}")
-    return records, True
+    return records
 
 
 def checked(records: Iterable[object], check: Callable[[Mapping[str, object]], T]) -> tuple[list[T], list[Refusal]]:

@@ -20,7 +20,7 @@ async def post_events(context: Context, incoming: Incoming) -> Response:
     """202 once the good events are durable and applied; 400 if there is none."""
     arrived = context.timer()
     received = context.now_ms()
-    records, _ = decode_batch(incoming.body, "events")
+    records = decode_batch(incoming.body, "events")
     events, refused = checked(records, lambda fields: _event(fields, received, incoming.caller))
     if refused and not events:
         context.meters.event_batch(0, 0, len(refused), arrived)

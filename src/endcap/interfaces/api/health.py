@@ -20,14 +20,16 @@ def get_live(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001 
 def get_ready(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
     """A model and the replayed state are in place; 503 until then."""
     if context.model_version is None:
-        message = "no model serves yet: run 'endcap train' (lists come from what is popular until then)"
+        problem = context.live.model_problem or "nothing has been learnt yet"
+        message = f"no model serves ({problem}): run 'endcap train'; until then lists show what is in demand"
         return json_reply(ErrorAnswer(ErrorDetail("not_ready", message)), 503)
     return json_reply(Health("ready"))
 
 
 def get_metrics(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
     """Everything that is counted, for Prometheus."""
-    return Response(context.meters.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+    text = context.meters.exposition(context.live.freshness.commits, context.timer())
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both

@@ -21,7 +21,7 @@ from endcap.interfaces.api.schema import MAX_BATCH, ItemAnswer, ItemReceipt, Ref
 
 async def put_items(context: Context, incoming: Incoming) -> Response:
     """One item or ``{"items": [...]}``: the good ones replace what was there, the others are refused by index."""
-    records, _ = decode_batch(incoming.body, "items")
+    records = decode_batch(incoming.body, "items")
     changes, refused = checked(records, lambda fields: parse_change("put", fields))
     if refused and not changes:
         return json_reply(nothing_kept(refused, len(records)), 400)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from math import inf
+from math import inf, nextafter
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from endcap.serving.freshness import Timings
 
 WINDOW_SECONDS = 60
 _SLOTS = WINDOW_SECONDS + 2  # the whole minute, the second that runs, one to spare
@@ -93,6 +95,10 @@ class Meters:
             registry=self.registry,
             buckets=_BUCKETS,
         )
+        self._fsync = Histogram(
+            "endcap_fsync_seconds", "One write to the log, fsync included.", registry=self.registry, buckets=_BUCKETS
+        )
+        self._commits_seen = started
         ProcessCollector(namespace="endcap", registry=self.registry)
         self._by_status: dict[tuple[str, int], Counter] = {}
         self._by_route: dict[str, Histogram] = {}
@@ -131,6 +137,9 @@ class Meters:
         self._freshness.observe(seconds)
         self.freshness.add(now, seconds)
 
-    def exposition(self) -> bytes:
-        """Everything in the Prometheus text format."""
+    def exposition(self, commits: Timings, now: float) -> bytes:
+        """Everything in the Prometheus text format. ``commits``: the writes to the log; the new ones are counted."""
+        for seconds in commits.since(self._commits_seen).tolist():
+            self._fsync.observe(seconds)
+        self._commits_seen = nextafter(now, inf)  # what ends now has been counted
         return generate_latest(self.registry)

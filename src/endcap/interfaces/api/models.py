@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from endcap.errors import ModelError, NotFoundError
+from endcap.config import Home
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import Incoming
 from endcap.interfaces.api.replies import json_reply
 from endcap.interfaces.api.schema import ActivationReceipt, ModelInfo, ModelsAnswer
-from endcap.models.persistence import Manifest, list_versions, read_manifest
+from endcap.models.persistence import list_versions
 
 
 def get_models(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
     """Every version in the home folder, newest first."""
     active = context.model_version
-    return json_reply(ModelsAnswer(active, context.live.model_problem, []))
+    found = [
+        ModelInfo(one.version, one.version == active, one.created_ms, one.offset, dict(one.metrics), one.problem)
+        for one in list_versions(Home(context.home).models)
+    ]
+    return json_reply(ModelsAnswer(active, context.live.model_problem, found))
 
 
 async def post_activation(context: Context, incoming: Incoming) -> Response:

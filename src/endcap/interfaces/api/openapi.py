@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,7 @@ from endcap.interfaces.api.operation import Operation
 from endcap.interfaces.api.schema import ErrorAnswer
 
 _DESCRIPTION = (
-    "A self-hosted, real-time recommender for online shops. Every error is `{\"error\": {code, message, field?}}`; "
+    'A self-hosted, real-time recommender for online shops. Every error is `{"error": {code, message, field?}}`; '
     "ids are strings of 1 to 256 characters; times are RFC 3339 or whole milliseconds since 1970, UTC. "
     "A server without keys is open to this machine only; else send `Authorization: Bearer <key>`."
 )
@@ -54,7 +55,7 @@ def _types(operations: Sequence[Operation]) -> list[type]:
 
 def _operation(operation: Operation, path: str, references: dict[type, dict[str, Any]]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.handler.__name__ if path != "/" else "console",
+        "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{path}").strip("_"),
         "summary": operation.summary,
         "tags": [path.split("/")[2] if path.startswith("/v1/") else "server"],
         "responses": _responses(operation, references),
@@ -65,7 +66,9 @@ def _operation(operation: Operation, path: str, references: dict[type, dict[str,
         described["requestBody"] = {"required": True, "content": {"application/json": _body(operation, references)}}
     if operation.scopes:
         described["description"] = f"Keys: {', '.join(sorted(operation.scopes))}."
-        described["security"] = [{}, {"key": []}] + ([{"key": [], "visitor": []}] if "events" in operation.scopes else [])
+        described["security"] = [{}, {"key": []}] + (
+            [{"key": [], "visitor": []}] if "events" in operation.scopes else []
+        )
     return described
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -74,5 +74,3 @@ class Operation:
     example: object = None
     """A body that works."""
     media_type: str = "application/json"
-    errors: tuple[int, ...] = field(default=(400, 401, 403))
-    """The statuses that its errors may have, besides those that every call may have."""

@@ -222,12 +222,16 @@ class ModelInfo(Struct):
     offset: int
     """The log offset that it was learnt up to."""
     metrics: dict[str, float]
+    problem: str | None
+    """Why it cannot serve; null where nothing is known against it."""
 
 
 class ModelsAnswer(Struct):
     """The model versions, newest first, and the one that serves."""
 
     active: str | None
+    problem: str | None
+    """Why the version that was activated last does not serve; null when it does."""
     models: list[ModelInfo]
 
 

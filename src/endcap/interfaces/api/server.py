@@ -59,7 +59,9 @@ def bind(config: ServeConfig) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"serve.host is {config.host!r}: {error.strerror}: give an address of this machine") from error
+        raise ConfigError(
+            f"serve.host is {config.host!r}: {error.strerror}: give an address of this machine"
+        ) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

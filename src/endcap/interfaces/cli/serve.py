@@ -10,7 +10,7 @@ import click
 
 from endcap import wiring
 from endcap.config import Config, ServeConfig, load_config
-from endcap.errors import ConfigError
+from endcap.errors import ConfigError, HomeError
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
 from endcap.interfaces.api.server import ServerOptions, bind, check_access, serve
 
@@ -23,6 +23,8 @@ def check_port(config: ServeConfig) -> None:
 
 def run_server(home: Path, config: Config, keep_alive_seconds: int = 30) -> None:
     """Serves ``home`` until it is told to stop. Raises ConfigError or HomeError if it cannot start."""
+    if not home.is_dir():
+        raise HomeError(f"there is no home folder {home}: run 'endcap init --home {home}' or 'endcap demo' first")
     keys = _keys()
     check_access(config.serve, keys)
     bound = bind(config.serve)  # first, because opening a large home takes a while
@@ -46,7 +48,9 @@ def _announce(address: str, keys: Keys) -> None:
 @click.command("serve")
 @click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
 @click.option("--host", help="Where to listen; by default serve.host of config.toml.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="By default serve.port of config.toml; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="By default serve.port of config.toml; 0 takes a free one."
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="One process serves a home.")
 @click.option(
     "--timeout-keep-alive",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_waits_for_another_writer_only_so_long(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         start = time.monotonic()
-        with pytest.raises(HomeError, match="database is locked.*another program holds it; let that end, then send"):
+        with pytest.raises(HomeError, match=r"database is locked.*another program holds it; let that end, then send"):
             log.append(records(1, start=1))
         assert time.monotonic() - start < 5
         assert log.last_offset() == 1  # a reader does not wait
@@ -106,13 +107,22 @@ def test_a_page_ends_at_four_megabytes(path: Path) -> None:
     log.close()
 
 
-def test_commits_are_synced_and_write_ahead(path: Path) -> None:
+def test_every_commit_goes_to_the_write_ahead_log_and_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def remembered(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
     log = SqliteLog(path)
     log.append(records(1))
-    assert path.with_name("endcap.db-wal").stat().st_size > 0
+    assert opened
+    for connection in opened:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     log.close()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -143,13 +153,13 @@ def test_a_log_of_another_format_is_refused(path: Path) -> None:
 
 def test_a_home_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HomeError, match="endcap.db cannot be used .*give a home folder that can be written"):
+    with pytest.raises(HomeError, match=r"endcap.db cannot be used .*give a home folder that can be written"):
         SqliteLog(tmp_path / "file" / "endcap.db")
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(HomeError, match="unable to open database file.*give a home folder that can be written"):
+    with pytest.raises(HomeError, match=r"unable to open database file.*give a home folder that can be written"):
         SqliteLog(path)
 
 
@@ -166,11 +176,12 @@ def test_a_damaged_log_says_so(path: Path) -> None:
     log = SqliteLog(path)
     log.append(records(1_000))
     log.close()
-    content = bytearray(path.read_bytes())
-    content[4096:] = b"\x55" * (len(content) - 4096)
-    path.write_bytes(content)
-    with pytest.raises(HomeError, match="malformed.*see that the disk is sound, then restore the log from a backup"):
-        list(SqliteLog(path).read())
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\x55" * (len(content) - 4096))
+    log = SqliteLog(path)
+    with pytest.raises(HomeError, match=r"malformed.*see that the disk is sound, then restore the log from a backup"):
+        list(log.read())
+    log.close()
 
 
 def test_says_what_to_do_about_a_full_disk(path: Path) -> None:
@@ -183,7 +194,7 @@ def test_says_what_to_do_about_a_full_disk(path: Path) -> None:
 
 def test_says_what_to_do_about_a_read_only_file(path: Path) -> None:
     SqliteLog(path).close()
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as reader:
-        with pytest.raises(sqlite3.OperationalError) as caught:
-            reader.execute("DELETE FROM entries")
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    with closing(reader), pytest.raises(sqlite3.OperationalError) as caught:
+        reader.execute("DELETE FROM entries")
     assert "readonly database): give a home folder that can be written" in str(explained(path, caught.value))

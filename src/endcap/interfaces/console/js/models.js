@@ -1,0 +1,70 @@
+/** Models: which version serves, how good each one is, forward and back. */
+
+import { call, get } from "./api.js";
+import { advice } from "./advice.js";
+import { h } from "./dom.js";
+import { openDrawer } from "./drawer.js";
+import { ago, locale, number, t } from "./i18n.js";
+import { announce } from "./toast.js";
+
+const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+
+/** Asks before it does it: the change is seen by every visitor. */
+function confirmActivation(model, older, reload) {
+  const act = async () => {
+    try {
+      const { data } = await call("POST", `/v1/models/${encodeURIComponent(model.version)}/activate`);
+      announce(t("models.done", { version: data.version, offset: number(data.offset) }));
+    } catch (error) {
+      announce(advice(error));
+    }
+    dialog.close();
+    await reload();
+  };
+  const sentence = t(older ? "models.confirm.rollback" : "models.confirm.activate", { version: model.version });
+  const yes = h("button", { class: "button primary", type: "button", onclick: act }, t(older ? "models.rollback" : "models.activate"));
+  const no = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, t("models.cancel"));
+  const dialog = openDrawer("confirm", t("models.confirm.title"), h("p", { class: "why-sentence" }, sentence), h("div", { class: "buttons" }, yes, no));
+}
+
+function metrics(model) {
+  const pairs = Object.entries(model.metrics);
+  if (pairs.length === 0) return t("figure.none");
+  return h("dl", { class: "metrics" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, number(value, 4)))));
+}
+
+function action(model, active, reload) {
+  if (model.active) return h("span", { class: "tag" }, t("models.serving"));
+  const older = active !== undefined && model.created < active.created;
+  const press = () => confirmActivation(model, older, reload);
+  return h("button", { class: "button", type: "button", onclick: press }, t(older ? "models.rollback" : "models.activate"));
+}
+
+function row(model, active, reload) {
+  return h(
+    "tr",
+    {},
+    h("td", {}, h("code", {}, model.version)),
+    h("td", {}, when.format(model.created), h("br"), h("span", { class: "fine" }, ago(model.created))),
+    h("td", { class: "right" }, number(model.offset)),
+    h("td", {}, metrics(model)),
+    h("td", { class: "right" }, action(model, active, reload)),
+  );
+}
+
+function table(models, reload) {
+  const heads = ["version", "created", "offset", "figures", "state"].map((name) => h("th", { scope: "col", class: name === "offset" ? "right" : "" }, t(`models.${name}`)));
+  const active = models.find((model) => model.active);
+  return h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": t("models.title") }, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, models.map((model) => row(model, active, reload)))));
+}
+
+export async function modelsPage(page) {
+  const content = h("div");
+  page.replaceChildren(h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("models.title")), h("p", {}, t("models.about")))), content);
+  const load = async () => {
+    const { models } = await get("/v1/models");
+    if (models.length === 0) content.replaceChildren(h("p", { class: "note" }, t("models.empty")));
+    else content.replaceChildren(table(models, load), h("p", { class: "fine facts-line" }, t("models.metrics")));
+  };
+  await load();
+}

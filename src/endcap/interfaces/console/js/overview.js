@@ -1,0 +1,148 @@
+/** Overview: is it healthy, and is it fresh? */
+
+import { makeChart } from "./chart.js";
+import { h } from "./dom.js";
+import { ago, number, t } from "./i18n.js";
+import { watch } from "./watch.js";
+
+/** The 99th percentile from an event's arrival to every list having it, in milliseconds. */
+const FRESH_TARGET_MS = 15;
+const RANGES = [1, 5, 15, 60];
+
+function figure(name) {
+  const value = h("p", { class: "figure-value" }, "–");
+  const note = h("p", { class: "figure-note" }, " ");
+  const element = h("div", { class: "figure" }, h("p", { class: "figure-name" }, name), value, note);
+  const set = (text, unit, remark, state = "") => {
+    value.replaceChildren(text, ...(unit ? [h("span", { class: "figure-unit" }, unit)] : []));
+    note.textContent = remark;
+    note.className = `figure-note ${state}`;
+  };
+  return { element, set, value };
+}
+
+const digits = (value) => (value < 10 ? 2 : value < 100 ? 1 : 0);
+
+function setMs(one, value, remark, state) {
+  if (value === null) one.set("–", "", t("figure.none"));
+  else one.set(number(value, digits(value)), "ms", remark, state);
+}
+
+function setFreshness(one, value) {
+  const target = `${FRESH_TARGET_MS} ms`;
+  const late = value !== null && value > FRESH_TARGET_MS;
+  setMs(one, value, t(late ? "figure.late" : "figure.ontarget", { ms: target }), late ? "bad" : "good");
+}
+
+function setModel(one, stats) {
+  one.value.classList.add("small");
+  if (stats.model === null) return one.set("–", "", t("figure.nomodel"), "bad");
+  const age = stats.model_age_seconds;
+  return one.set(stats.model, "", age === null ? "" : t("figure.age", { ago: ago(Date.now() - age * 1000) }));
+}
+
+function makeFigures() {
+  const all = Object.fromEntries(["requests", "events", "p50", "p99", "fresh", "model"].map((name) => [name, figure(t(`figure.${name}`))]));
+  const update = (stats) => {
+    const window = t("figure.window", { seconds: stats.window_seconds });
+    all.requests.set(number(stats.requests_per_second, 1), t("unit.persecond"), window);
+    all.events.set(number(stats.events_per_second, 1), t("unit.persecond"), window);
+    setMs(all.p50, stats.recommend_ms.p50, window);
+    setMs(all.p99, stats.recommend_ms.p99, window);
+    setFreshness(all.fresh, stats.freshness_ms.p99);
+    setModel(all.model, stats);
+  };
+  return { element: h("section", { class: "figures", id: "figures" }, Object.values(all).map((one) => one.element)), update };
+}
+
+function makeCharts() {
+  const ms = { unit: "ms", digits: 2 };
+  const traffic = { unit: "/s", digits: 0 };
+  const charts = [
+    makeChart({
+      title: t("chart.traffic"),
+      about: t("chart.traffic.about"),
+      lines: [
+        { ...traffic, label: t("figure.requests"), field: "requests", colour: "--accent" },
+        { ...traffic, label: t("figure.events"), field: "events", colour: "--good" },
+        { ...traffic, label: t("figure.errors"), field: "errors", colour: "--bad" },
+      ],
+    }),
+    makeChart({
+      title: t("chart.latency"),
+      about: t("chart.latency.about"),
+      lines: [
+        { ...ms, label: "p50", field: "p50", colour: "--accent" },
+        { ...ms, label: "p99", field: "p99", colour: "--muted" },
+      ],
+    }),
+    makeChart({
+      title: t("chart.fresh"),
+      about: t("chart.fresh.about"),
+      lines: [
+        { ...ms, label: "p50", field: "fresh50", colour: "--accent" },
+        { ...ms, label: "p99", field: "fresh99", colour: "--muted" },
+        { ...ms, label: t("chart.target"), constant: FRESH_TARGET_MS, colour: "--good", dash: [5, 5] },
+      ],
+    }),
+  ];
+  const shown = { minutes: 1, points: [] };
+  const redraw = () => charts.forEach((chart) => chart.draw(shown.points, shown.minutes));
+  const buttons = RANGES.map((minutes) => {
+    const press = () => {
+      shown.minutes = minutes;
+      for (const button of buttons) button.setAttribute("aria-pressed", String(button === own));
+      redraw();
+    };
+    const own = h("button", { class: "chip", type: "button", "aria-pressed": String(minutes === shown.minutes), onclick: press }, t("chart.minutes", { n: minutes }));
+    return own;
+  });
+  const head = h("header", { class: "charts-head" }, h("p", { class: "fine" }, t("chart.since")), h("div", { class: "chips", role: "group", "aria-label": t("chart.range") }, buttons));
+  const update = (points) => {
+    shown.points = points;
+    redraw();
+  };
+  return { elements: [head, h("section", { class: "charts" }, charts.map((chart) => chart.element))], update };
+}
+
+function duration(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (hours > 0) return `${number(hours)} h ${number(minutes)} min`;
+  return minutes > 0 ? `${number(minutes)} min ${number(Math.floor(seconds) % 60)} s` : `${number(Math.floor(seconds))} s`;
+}
+
+function factsOf(stats) {
+  const pairs = [
+    ["figure.items", number(stats.items)],
+    ["figure.users", number(stats.users)],
+    ["figure.log", number(stats.events)],
+    ["figure.offset", number(stats.offset)],
+    ["figure.streams", number(stats.streams)],
+    ["figure.errors", `${number(stats.errors_per_second, 1)} ${t("unit.persecond")}`],
+    ["figure.uptime", duration(stats.uptime_seconds)],
+  ];
+  return pairs.map(([name, value]) => h("span", {}, `${t(name)} `, h("b", {}, value)));
+}
+
+/** The page; `signal` says when it is left. */
+export function overview(page, signal) {
+  const lamp = h("i", { class: "lamp" });
+  const health = h("span", { role: "status" }, "…");
+  const note = h("p", { class: "note", hidden: true });
+  const [figures, charts, facts] = [makeFigures(), makeCharts(), h("p", { class: "facts-line" })];
+  const head = h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("overview.title")), h("p", {}, t("overview.about"))), h("p", { class: "health" }, lamp, health));
+  page.replaceChildren(head, note, figures.element, facts, ...charts.elements);
+  const say = (state, text, sentence = "") => {
+    lamp.dataset.state = state;
+    health.textContent = text;
+    note.textContent = sentence;
+    note.hidden = sentence === "";
+  };
+  watch.addEventListener("figures", ({ detail: { stats, ready, points } }) => {
+    say(ready === null ? "good" : "bad", t(ready === null ? "overview.ready" : "overview.notready"), ready === null ? "" : ready.message);
+    figures.update(stats);
+    facts.replaceChildren(...factsOf(stats));
+    charts.update(points);
+  }, { signal });
+  watch.addEventListener("failed", ({ detail }) => say("bad", t("overview.down"), detail.status === 0 ? t("error.unreachable") : t("error.refused", { message: detail.message })), { signal });
+}

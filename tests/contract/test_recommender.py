@@ -1,0 +1,196 @@
+"""What every recommender promises, whatever it is made of. A new one is tested by being listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+from tests.unit.models.pasts import follow, past, random_past
+
+from endcap.encoders.cache import ItemVectors
+from endcap.errors import NotFittedError
+from endcap.models.als import ALS
+from endcap.models.content import Content
+from endcap.models.ensemble import Blend
+from endcap.models.fallback import Fallback
+from endcap.models.itemknn import ItemKNN, ItemKNNSettings
+from endcap.models.popularity import Popularity
+from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.protocols import Recommender, TrainableRecommender
+from endcap.types import Interactions, Query, Ranking
+
+PAST = random_past(7)
+N_ITEMS = len(PAST.items)
+
+TRAINABLE: dict[str, Callable[[], TrainableRecommender]] = {
+    "trending": lambda: Popularity(window="trending"),
+    "popular": lambda: Popularity(window="popular"),
+    "item kNN, BM25": ItemKNN,
+    "item kNN, cosine over sessions": lambda: ItemKNN(ItemKNNSettings(similarity="cosine", by="session")),
+    "session kNN": SessionKNN,
+    "bought together": lambda: SessionKNN(settings=BOUGHT_TOGETHER),
+    "ALS": lambda: ALS(factors=6, epochs=3),
+}
+
+
+@dataclass
+class Combined:
+    """A combinator together with the members it is fitted through."""
+
+    members: Mapping[str, TrainableRecommender]
+    combine: Callable[[Mapping[str, Recommender]], Recommender]
+
+    def fit(self, interactions: Interactions) -> Combined:
+        for member in self.members.values():
+            member.fit(interactions)
+        return self
+
+    def recommend(self, query: Query, k: int) -> Ranking:
+        return self.combine(self.members).recommend(query, k)
+
+
+def _members() -> dict[str, TrainableRecommender]:
+    return {"als": ALS(factors=6, epochs=3), "itemknn": ItemKNN(), "popular": Popularity()}
+
+
+def _blend(members: Mapping[str, Recommender]) -> Recommender:
+    return Blend(members, {"als": 0.5, "itemknn": 0.3, "popular": 0.2}, pool=10)
+
+
+def _content() -> Content:
+    vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 8)).astype(np.float32)
+    held = ItemVectors(8)
+    held.set(np.arange(N_ITEMS, dtype=np.int32), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return Content(held)
+
+
+def _fitted(make: Callable[[], TrainableRecommender]) -> Recommender:
+    return make().fit(PAST)
+
+
+LEARNT: dict[str, Callable[[], TrainableRecommender]] = {
+    **TRAINABLE,
+    "fallback": lambda: Combined(_members(), lambda members: Fallback(list(members.values()))),
+    "blend": lambda: Combined(_members(), _blend),
+}
+RECOMMENDERS: Mapping[str, Callable[[], Recommender]] = {
+    **{name: partial(_fitted, make) for name, make in LEARNT.items()},
+    "content": _content,
+}
+
+QUERIES = {
+    "one item": follow(3),
+    "several, with weights": follow(3, 8, 3, 0, weights=(1.0, 5.0, 3.0, 1.0)),
+    "a long history": follow(*(row % N_ITEMS for row in range(200))),
+    "a session": Query(history=np.array([1, 5, 9], np.int32), session=np.array([5, 9], np.int32), user=4),
+    "a user without a history": Query(user=4),
+    "an unknown user": Query(user=10_000, now=1_790_000_000_000),
+    "new items among known ones": follow(3, N_ITEMS, 8, 1_000_000, weights=(1.0, 2.0, 3.0, 4.0)),
+    "new items only": follow(N_ITEMS, 1_000_000),
+    "unknown items": follow(-1, -7),
+    "nobody": Query(),
+}
+
+
+@pytest.fixture(params=list(RECOMMENDERS))
+def recommender(request: pytest.FixtureRequest) -> Recommender:
+    return RECOMMENDERS[request.param]()
+
+
+@pytest.fixture(params=list(LEARNT))
+def unfitted(request: pytest.FixtureRequest) -> Callable[[], TrainableRecommender]:
+    return LEARNT[request.param]
+
+
+@pytest.fixture(params=list(QUERIES))
+def query(request: pytest.FixtureRequest) -> Query:
+    return QUERIES[request.param]
+
+
+def pairs(ranking: Ranking) -> list[tuple[int, float]]:
+    return list(zip(ranking.items.tolist(), ranking.scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("k", [1, 5, N_ITEMS, 10 * N_ITEMS])
+def test_at_most_k_known_items_each_once_best_first(recommender: Recommender, query: Query, k: int) -> None:
+    ranking = recommender.recommend(query, k)
+    assert len(ranking) <= min(k, N_ITEMS)
+    assert ranking.items.dtype == np.int32
+    assert ranking.scores.dtype == np.float32
+    items, scores = ranking.items.tolist(), ranking.scores.tolist()
+    assert len(set(items)) == len(items)
+    assert all(0 <= item < N_ITEMS for item in items)
+    assert np.isfinite(ranking.scores).all()
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_every_recommender_has_something_to_say(recommender: Recommender) -> None:
+    assert len(recommender.recommend(QUERIES["several, with weights"], 5)) == 5
+
+
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(recommender: Recommender) -> None:
+    query = QUERIES["several, with weights"]
+    assert recommender.recommend(query, 3).items.tolist() == recommender.recommend(query, 8).items.tolist()[:3]
+
+
+def test_none_asked_for_none_given(recommender: Recommender, query: Query) -> None:
+    assert len(recommender.recommend(query, 0)) == 0
+
+
+def test_the_same_question_has_the_same_answer(recommender: Recommender, query: Query) -> None:
+    assert pairs(recommender.recommend(query, 10)) == pairs(recommender.recommend(query, 10))
+
+
+def test_a_question_leaves_its_arrays_as_they_were(recommender: Recommender) -> None:
+    history = np.array([3, 8, 3], np.int32)
+    weights = np.array([1.0, 5.0, 3.0], np.float32)
+    for array in (history, weights):
+        array.flags.writeable = False
+    ranking = recommender.recommend(Query(history=history, weights=weights), 5)
+    assert len(ranking) == 5
+
+
+def test_items_it_has_not_learnt_are_passed_over(recommender: Recommender) -> None:
+    known = follow(3, 8, weights=(2.0, 4.0))
+    rows = np.array([N_ITEMS, 999, *known.history], np.int32)  # the oldest, so that the known ones keep their age
+    mixed = replace(known, history=rows, weights=np.array([9.0, 9.0, *known.weights], np.float32))
+    assert recommender.recommend(mixed, 10).items.tolist() == recommender.recommend(known, 10).items.tolist()
+
+
+@pytest.mark.parametrize("rows", [(-1,), (N_ITEMS,)])
+def test_an_unknown_item_is_like_none(recommender: Recommender, rows: tuple[int, ...]) -> None:
+    assert pairs(recommender.recommend(follow(*rows), 10)) == pairs(recommender.recommend(Query(), 10))
+
+
+def test_before_fit_it_says_so(unfitted: Callable[[], TrainableRecommender]) -> None:
+    with pytest.raises(NotFittedError, match=r"was asked before it was fitted: call fit\(interactions\) first"):
+        unfitted().recommend(follow(1), 5)
+
+
+def test_fitting_again_forgets_the_earlier_fit(unfitted: Callable[[], TrainableRecommender]) -> None:
+    once = unfitted().fit(PAST)
+    twice = unfitted().fit(random_past(8, users=50, items=35, size=400)).fit(PAST)
+    for query in QUERIES.values():
+        assert pairs(once.recommend(query, 99)) == pairs(twice.recommend(query, 99))
+
+
+def test_the_same_past_and_seed_give_the_same_model(unfitted: Callable[[], TrainableRecommender]) -> None:
+    one, other = unfitted().fit(PAST), unfitted().fit(PAST)
+    for query in QUERIES.values():
+        assert pairs(one.recommend(query, 99)) == pairs(other.recommend(query, 99))
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 5])
+def test_a_shop_without_events_has_an_empty_answer(unfitted: Callable[[], TrainableRecommender], n_items: int) -> None:
+    model = unfitted().fit(past(n_items=n_items))
+    for query in QUERIES.values():
+        assert not model.recommend(query, 5).scores.any()
+
+
+def test_a_shop_of_one_item_and_one_user(unfitted: Callable[[], TrainableRecommender]) -> None:
+    model = unfitted().fit(past((0, "a"), n_items=1))
+    for query in QUERIES.values():
+        assert set(model.recommend(query, 5).items.tolist()) <= {0}

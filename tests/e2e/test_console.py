@@ -1,0 +1,115 @@
+"""The operator's console in a real browser, on a real server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.docs.running import endcap
+from tests.e2e.browser import NO_SCROLL, Visit, Windows
+from tests.e2e.contrast import too_faint
+
+pytestmark = pytest.mark.browser
+
+
+def busy(visit: Visit, times: int = 20) -> None:
+    """Some requests and events, so that there is something to measure."""
+    for number in range(times):
+        event = {"type": "view", "visitor_id": f"busy-{number}", "item_id": "85123A"}
+        assert visit.page.request.post(f"{visit.address}/v1/events", data=event).status == 202
+        wanted = {"recipe": "for-you", "visitor_id": f"busy-{number}"}
+        assert visit.page.request.post(f"{visit.address}/v1/recommend", data=wanted).status == 200
+
+
+def figure(page: Page, name: str) -> str:
+    return page.locator(".figure", has_text=name).locator(".figure-value").first.inner_text()
+
+
+def test_the_overview_shows_what_the_server_measured(visit: Visit) -> None:
+    busy(visit)
+    page = visit.console()
+    expect(page.locator(".health")).to_have_text("Ready")
+    expect(page.locator(".figure", has_text="Events").first).to_contain_text(re.compile(r"\d+\.\d\s*per second"))
+    for name in ("Answer time, p50", "Answer time, p99", "Freshness, p99"):
+        expect(page.locator(".figure", has_text=name)).to_contain_text(re.compile(r"\d+(\.\d+)?\s*ms"))
+    assert float(figure(page, "Requests").split()[0]) > 0
+    stats = page.request.get(f"{visit.address}/v1/stats").json()
+    assert figure(page, "Model") == stats["model"]
+    expect(page.locator(".facts-line")).to_contain_text(f"Items {stats['items']:,}")
+
+
+def test_every_chart_has_a_range_and_units(visit: Visit) -> None:
+    busy(visit)
+    page = visit.console()
+    expect(page.locator(".chart canvas")).to_have_count(3)
+    expect(page.locator(".chart .note:visible")).to_have_count(0)
+    page.get_by_role("button", name="15 min").click()
+    for chart in page.locator(".chart").all():
+        expect(chart.locator("figcaption")).to_contain_text("last 15 min")
+        expect(chart.locator(".u-legend")).to_contain_text(re.compile(r"\d (ms|/s)"))
+
+
+def test_the_console_says_when_the_server_is_gone(visit: Visit) -> None:
+    page = visit.console()
+    expect(page.locator(".health")).to_have_text("Ready")
+    page.route("**/v1/stats", lambda route: route.abort())
+    expect(page.locator(".health")).to_have_text("No answer")
+    expect(page.locator("main > .note")).to_contain_text("endcap serve")
+    page.unroute("**/v1/stats")
+    expect(page.locator(".health")).to_have_text("Ready")
+    visit.watched.errors.clear()  # Chromium itself writes down the requests that were broken
+
+
+def test_data_shows_what_the_import_did(visit: Visit) -> None:
+    page = visit.console("#/data")
+    reports = page.request.get(f"{visit.address}/v1/reports").json()["reports"]
+    imports = [one["report"] for one in reports if "rules" in one["report"]]
+    expect(page.locator(".report")).to_have_count(len(imports))
+    rules = [rule for report in imports for rule in report["rules"]]
+    assert len(rules) > 0
+    for rule in rules:
+        row = page.locator("tbody tr", has_text=rule["name"].replace("_", " ")).first
+        expect(row).to_contain_text(f"{rule['rows']:,}")
+        for example in rule["examples"]:
+            expect(row).to_contain_text(" ".join(example.split()))
+
+
+def test_a_newer_model_is_activated_and_rolled_back(visit: Visit, home: Path) -> None:
+    old = visit.page.request.get(f"{visit.address}/v1/models").json()["active"]
+    endcap("train", "--home", home, "--seed", "7")
+    page = visit.console("#/models")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Roll back to this").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert page.request.get(f"{visit.address}/v1/models").json()["active"] != old
+    page.get_by_role("button", name="Roll back to this").click()
+    page.locator("dialog").get_by_role("button", name="Roll back to this").click()
+    expect(page.locator("tr", has_text=old)).to_contain_text("Serves now")
+    assert page.request.get(f"{visit.address}/v1/models").json()["active"] == old
+    page.get_by_role("button", name="Activate").click()
+    page.locator("dialog").get_by_role("button", name="Activate").click()
+    expect(page.locator("tr", has_text=old)).to_contain_text("Roll back to this")
+
+
+def test_the_pages_are_reached_with_the_keyboard(visit: Visit) -> None:
+    page = visit.console()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Models")
+    expect(page.locator("[aria-current=page]")).to_have_text("Models")
+    for link in ("/shop", "/docs"):
+        assert page.request.get(visit.address + link).status == 200
+
+
+@pytest.mark.parametrize(("width", "scheme", "language"), [(360, "dark", "zh-CN"), (1600, "light", "en-GB")])
+def test_every_page_fits_and_can_be_read(windows: Windows, width: int, scheme: str, language: str) -> None:
+    visit = windows.open(width=width, scheme=scheme, language=language)
+    busy(visit, times=2)
+    for hash in ("#/", "#/models", "#/data"):
+        page = visit.console(hash)
+        page.wait_for_selector(".figure-unit, tbody tr")
+        assert page.evaluate(NO_SCROLL)
+        assert too_faint(page) == []

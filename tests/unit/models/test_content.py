@@ -1,0 +1,128 @@
+"""Content similarity against its definition, on vectors in a plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from endcap.encoders.cache import ItemVectors
+from endcap.models.content import Content
+from endcap.types import FloatArray, Query
+
+
+def at(*degrees: float) -> FloatArray:
+    """(n, 2) unit vectors at the given angles: the cosine of two items is the cosine of the angle between them."""
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def items_at(*degrees: float) -> ItemVectors:
+    vectors = ItemVectors(2)
+    vectors.set(np.arange(len(degrees), dtype=np.int32), at(*degrees))
+    return vectors
+
+
+def history(*rows: int, weights: tuple[float, ...] = ()) -> Query:
+    return Query(history=np.array(rows, np.int32), weights=np.array(weights, np.float32))
+
+
+def cos(degrees: float) -> float:
+    return float(np.cos(np.deg2rad(degrees)))
+
+
+def test_nearest_come_first_and_the_opposite_never() -> None:
+    ranking = Content(items_at(0, 50, 20, 180, 95)).recommend(history(0), 10)
+    assert ranking.items.tolist() == [2, 1]  # 90 degrees and more say nothing
+    np.testing.assert_allclose(ranking.scores, [cos(20), cos(50)], rtol=1e-5)
+
+
+def test_scores_equal_a_slow_weighted_mean() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items = ItemVectors(6)
+    items.set(np.arange(40, dtype=np.int32), vectors)
+    rows, weights = (3, 7, 3, 20, 11), (1.0, 5.0, 2.0, 1.0, 3.0)
+    shares = [weight * 0.5 ** (len(rows) - 1 - place) for place, weight in enumerate(weights)]
+    expected = np.zeros(40)
+    for row, share in zip(rows, shares, strict=True):
+        cosines = [float(vectors[row] @ vectors[other]) for other in range(40)]
+        others = sorted((other for other in range(40) if other != row), key=lambda other: -cosines[other])
+        for other in others[:10]:
+            expected[other] += max(cosines[other], 0.0) * share / sum(shares)
+    model = Content(items, neighbours=10, recent=5, decay=0.5)
+    query = history(*rows, weights=weights)
+    ranking = model.recommend(query, 40)
+    assert set(ranking.items.tolist()) == set(np.flatnonzero(expected).tolist())
+    np.testing.assert_allclose(ranking.scores, expected[ranking.items], rtol=1e-4)
+    assert ranking.scores.tolist() == sorted(ranking.scores.tolist(), reverse=True)
+
+
+def test_the_parts_add_up_to_the_score() -> None:
+    model = Content(items_at(0, 10, 25, 60, 61, 170), neighbours=3, recent=2)
+    query = history(4, 99, 0, 3, 0, weights=(9.0, 1.0, 1.0, 2.0, 1.0))
+    ranking = model.recommend(query, 10)
+    parts = model.contributions(query, ranking.items)
+    assert parts.shape == (5, len(ranking))
+    np.testing.assert_allclose(parts.sum(axis=0), ranking.scores, rtol=1e-5)
+    assert not parts[:3].any()  # older than the last two that count
+
+
+def test_items_that_the_matrix_lacks_get_no_part() -> None:
+    model = Content(items_at(0, 10))
+    parts = model.contributions(history(0), np.array([1, 77, -1], np.int32))
+    np.testing.assert_allclose(parts, [[cos(10), 0.0, 0.0]], rtol=1e-5)
+
+
+def test_the_first_row_gets_its_part_where_neighbours_are_few() -> None:
+    model = Content(items_at(0, 10, 20), neighbours=50)
+    query = history(1)
+    np.testing.assert_allclose(model.contributions(query, np.array([0], np.int32)), [[cos(10)]], rtol=1e-5)
+    assert sorted(model.recommend(query, 10).items.tolist()) == [0, 2]
+
+
+def test_recent_items_count_more() -> None:
+    model = Content(items_at(0, 10, 90, 100), decay=0.5)
+    assert model.recommend(history(0, 2), 4).items[0] == 3
+    assert model.recommend(history(2, 0), 4).items[0] == 1
+
+
+def test_a_new_item_is_proposed_as_soon_as_its_vector_is_there() -> None:
+    items = items_at(0, 50)
+    model = Content(items)
+    assert model.recommend(history(0), 10).items.tolist() == [1]
+    items.set(np.array([7], np.int32), at(10))
+    assert model.recommend(history(0), 10).items.tolist() == [7, 1]
+    assert model.recommend(history(7), 10).items.tolist() == [0, 1]
+
+
+def test_a_changed_or_removed_vector_counts_at_once() -> None:
+    items = items_at(0, 50, 20)
+    model = Content(items)
+    assert model.recommend(history(0), 10).items.tolist() == [2, 1]
+    items.set(np.array([2], np.int32), at(70))
+    assert model.recommend(history(0), 10).items.tolist() == [1, 2]
+    items.set(np.array([2], np.int32), np.zeros((1, 2), np.float32))
+    assert model.recommend(history(0), 10).items.tolist() == [1]
+
+
+@pytest.mark.parametrize("rows", [(), (99,), (-1,), (3,)], ids=["empty", "newer", "unknown", "no vector"])
+def test_nothing_to_go_on_is_an_empty_ranking(rows: tuple[int, ...]) -> None:
+    items = items_at(0, 10, 20)
+    items.set(np.array([4], np.int32), at(30))  # row 3 stays without
+    model = Content(items)
+    assert len(model.recommend(history(*rows), 10)) == 0
+    assert not model.contributions(history(*rows), np.array([1], np.int32)).any()
+
+
+def test_an_item_without_a_vector_is_passed_over() -> None:
+    model = Content(items_at(0, 10), recent=1)
+    assert model.recommend(history(0, 99), 10).items.tolist() == [1]
+
+
+def test_an_empty_shop_answers() -> None:
+    assert len(Content(ItemVectors(2)).recommend(history(0), 10)) == 0
+
+
+def test_weights_of_zero_say_nothing() -> None:
+    assert len(Content(items_at(0, 10)).recommend(history(0, weights=(0.0,)), 10)) == 0
