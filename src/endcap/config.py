@@ -54,8 +54,8 @@ class TrainConfig:
     validation_days: float = 14.0
     """The last days of the log, on which the weights of the blend are learnt."""
     als_factors: int = 64
-    als_l2: float = 10.0
-    als_alpha: float = 10.0
+    als_l2: float = 3.0
+    als_alpha: float = 0.1
     """Confidence of an interaction of weight w: 1 + als_alpha * w (Hu, Koren, Volinsky 2008)."""
     als_epochs: int = 15
     seed: int = 0

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from endcap.backends.log.sqlite import SqliteLog
+from endcap.catalog.items import ItemChange
 from endcap.config import Config, Home, TrainConfig
 from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.errors import HomeError, ModelError
+from endcap.evaluation.past import Past
 from endcap.events.log import entries, to_record
 from endcap.models.als import ALS
 from endcap.models.content import Content
@@ -27,9 +30,10 @@ from endcap.models.persistence import Manifest, load_version
 from endcap.models.popularity import Popularity
 from endcap.models.search import Search
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.pipelines.evaluate import Factory, Kit
 from endcap.pipelines.train import Workshop
 from endcap.pipelines.train import train as train_version
-from endcap.protocols import Encoder, Evidence, Log, Recommender, Storable
+from endcap.protocols import Encoder, Evidence, Learner, Log, Recommender, Storable
 from endcap.serving.contents import Contents
 from endcap.serving.engine import Answer, Engine, Request, ServingModel
 from endcap.serving.live import Live
@@ -45,6 +49,10 @@ TOGETHER = replace(BOUGHT_TOGETHER, items=10)
 """A cart has several items; each of the newest ten speaks."""
 EVERYTHING = 1_000_000
 """Candidates of each member where the caller's own list is to be ranked."""
+
+
+threadpool_limits(1)
+"""One thread in the numeric kernels: the same bits each time, and no waiting for a busy neighbour core."""
 
 
 def text_encoder() -> Encoder:
@@ -82,7 +90,7 @@ def encode_items(home: Path, config: Config, progress: Progress | None = None) -
     try:
         state = State(config.state)
         for entry in entries(log):
-            if entry.body.__class__.__name__ == "ItemChange":
+            if isinstance(entry.body, ItemChange):
                 apply(state, entry)
     finally:
         log.close()
@@ -122,6 +130,29 @@ def train(home: Path, config: Config, seed: int, now_ms: int, progress: Progress
     return manifest
 
 
+def evaluation_kit(home: Path | None, config: Config) -> Kit:
+    """What is evaluated: every member of the blend by name; with content vectors where ``home`` has a catalogue."""
+
+    def vectors(state: State) -> ItemVectors | None:
+        if home is None:
+            return None
+        items = state.shop.listed_items()
+        found = ItemVectors(text_encoder().dim)
+        rows = np.array([row for row, _ in items], np.int32)
+        found.set(rows, _store(home).vectors([item.text() for _, item in items]))
+        return found
+
+    def factory(name: str) -> Factory:
+        def make(past: Past) -> Recommender:
+            model = blend_members(past.state, past.vectors, config.train)[name]
+            return cast(Learner, model).fit(past.interactions) if name in LEARNERS else model
+
+        return make
+
+    names = blend_members(State(config.state), ItemVectors(1) if home is not None else None, config.train)
+    return Kit({name: factory(name) for name in names}, vectors)
+
+
 def open_live(home: Path, config: Config) -> Live:
     """The running shop of ``home``: locked, the log replayed, the active model loaded.
 
@@ -148,6 +179,7 @@ def open_engine(home: Path, config: Config, log: Log) -> tuple[Engine, str | Non
     encoder = text_encoder()
     contents = Contents(_store(home), encoder.dim)
     contents.fill(state.shop)
+    encoder.encode(["ready"])  # loads the model now; the first search would wait a second for it
     version, problem = state.shop.active_version or UNTRAINED, None
     try:
         model = serving_model(state, contents, config, Home(home).models, version)

@@ -21,7 +21,8 @@ _SCRIPT = """() => {
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
   const found = [];
   for (const node of document.querySelectorAll("body *")) {
-    const text = [...node.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data).join("").trim();
+    const own = [...node.childNodes].filter((child) => child.nodeType === 3);
+    const text = own.map((child) => child.data).join("").trim();
     const nodes = chain(node);
     const style = getComputedStyle(node);
     const opacity = nodes.reduce((product, one) => product * Number(getComputedStyle(one).opacity), 1);

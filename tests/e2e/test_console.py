@@ -108,8 +108,8 @@ def test_the_pages_are_reached_with_the_keyboard(visit: Visit) -> None:
 def test_every_page_fits_and_can_be_read(windows: Windows, width: int, scheme: str, language: str) -> None:
     visit = windows.open(width=width, scheme=scheme, language=language)
     busy(visit, times=2)
-    for hash in ("#/", "#/models", "#/data"):
-        page = visit.console(hash)
+    for place in ("#/", "#/models", "#/data"):
+        page = visit.console(place)
         page.wait_for_selector(".figure-unit, tbody tr")
         assert page.evaluate(NO_SCROLL)
         assert too_faint(page) == []

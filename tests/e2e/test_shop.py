@@ -149,7 +149,8 @@ def test_why_shows_parts_that_add_up_to_the_score(visit: Visit) -> None:
     assert sum(parts) == pytest.approx(score, abs=0.0006 * (len(parts) + 1))
     ends: list[float] = page.eval_on_selector_all(
         ".bar i",
-        "bars => bars.map(bar => Number(bar.style.getPropertyValue('--from')) + Number(bar.style.getPropertyValue('--width')))",
+        """bars => bars.map(({ style }) =>
+            Number(style.getPropertyValue("--from")) + Number(style.getPropertyValue("--width")))""",
     )
     assert ends[-2] == pytest.approx(ends[-1], abs=1e-3)
     assert len(page.locator(".why-sentence").inner_text()) > 8

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,15 +10,10 @@ import numpy as np
 
 from endcap.config import StateConfig
 from endcap.encoders.cache import ItemVectors
-from endcap.events.schema import TYPE_CODES, Event
+from endcap.events.schema import Event
+from endcap.features.interactions import InteractionBuilder
 from endcap.state.fold import State, apply
 from endcap.types import Entry, IntArray, Interactions
-
-NO_PROPOSAL = frozenset({"return", "dismiss"})
-"""Events that say what somebody does not want."""
-
-Watch = Callable[[Iterable[Entry]], Iterable[Entry]]
-"""Passes entries on, and may show how many have gone by."""
 
 
 @dataclass(frozen=True)
@@ -56,42 +50,9 @@ class Past:
 def fold(entries: Iterable[Entry], config: StateConfig) -> Past:
     """The past that ``entries`` add up to, in their order; their offsets are given anew, from 1."""
     state = State(config)
-    columns = _Columns()
+    builder = InteractionBuilder()
     for offset, entry in enumerate(entries, 1):
         apply(state, Entry(offset, entry.time, entry.body))
         if isinstance(entry.body, Event):
-            columns.add(state, entry.body)
-    return Past(state, columns.interactions(state))
-
-
-class _Columns:
-    """Collects what the events say about taste, line by line."""
-
-    def __init__(self) -> None:
-        self.user, self.item, self.session = array("i"), array("i"), array("i")
-        self.time, self.code = array("q"), array("b")
-
-    def add(self, state: State, event: Event) -> None:
-        """``event`` was applied to ``state`` just now."""
-        code = TYPE_CODES[event.type]
-        if event.consent is False or event.type in NO_PROPOSAL or state.config.weights.get(event.type, 0.0) <= 0:
-            return
-        user = state.user_row(event.user_id, event.visitor_id)
-        session = state.sessions.session_of(user)
-        for line in event.lines():
-            self.user.append(user)
-            self.item.append(state.items.row(line.item_id))
-            self.session.append(session)
-            self.time.append(event.time)
-            self.code.append(code)
-
-    def interactions(self, state: State) -> Interactions:
-        return Interactions(
-            state.users,
-            state.items,
-            user=np.array(self.user, np.int32),
-            item=np.array(self.item, np.int32),
-            weight=state.type_weights(np.array(self.code, np.int32)),
-            time=np.array(self.time, np.int64),
-            session=np.array(self.session, np.int32),
-        )
+            builder.add(state, entry.body)
+    return Past(state, builder.build(state))

@@ -64,7 +64,7 @@ class CsvSource:
             number, text = line
             if '"' not in text:
                 values = text.split(delimiter)
-            elif text.count('"') % 2 == 0:
+            elif text.count('"') % 2 == 0 or not _opens(text, delimiter):
                 values = _split(text, delimiter)
             else:
                 values = self._over_lines(line, coming, waiting)
@@ -86,7 +86,7 @@ class CsvSource:
                 break
             whole.append(line[1])
             if line[1].count('"') % 2:
-                values = _split("\n".join(whole), self._delimiter)
+                values = _split("\n".join(whole), self._delimiter, strict=True)
                 if len(values) == len(self.columns):
                     return values
                 break
@@ -100,9 +100,14 @@ def _ragged(number: int, found: int, width: int) -> Refusal:
     return Refusal(number, "", f"the line has {found} values, the header has {width}: is a value quoted wrongly?")
 
 
-def _split(record: str, delimiter: str) -> list[str]:
+def _opens(text: str, delimiter: str) -> bool:
+    """Whether a value starts with a quote mark; elsewhere it is a character like any other (a 12" plate)."""
+    return text.startswith('"') or f'{delimiter}"' in text
+
+
+def _split(record: str, delimiter: str, strict: bool = False) -> list[str]:
     """The values of one record, however many lines it has; none if it cannot be read."""
     try:
-        return next(csv.reader([record], delimiter=delimiter), [])
-    except csv.Error:  # a value of more than 128 KB
+        return next(csv.reader([record], delimiter=delimiter, strict=strict), [])
+    except csv.Error:  # a value of more than 128 KB, or in strict reading something after a closing quote
         return []

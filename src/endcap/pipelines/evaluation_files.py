@@ -89,7 +89,7 @@ def read_prefixes(path: Path) -> Prefixes:
 
 def has_columns(path: Path, *names: str) -> bool:
     """Whether the file has all of ``names``."""
-    return set(names) <= set(read_table(path).columns)
+    return set(names) <= set(open_source(path).columns)
 
 
 def write_predictions(path: Path, table: Table, people: Sequence[str], items: Vocabulary, ids: IdTypes) -> None:

@@ -50,13 +50,13 @@ def open_source(path: Path, format: Format = "auto") -> Source:
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name the files in it, for example {path}/*.csv")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the name") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder: name the files in it, for example {path}/*.csv") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check who may read it") from error
     if not head.strip():

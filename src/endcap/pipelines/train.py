@@ -117,14 +117,14 @@ def _validate(
     members = workshop.members(state)
     _fit(workshop, members, past)
     cases = visit_cases(state, held_out, MAX_CASES, seed)
-    weights = learn_weights(members, [(case.query, case.relevant) for case in cases], TOP)
+    asked = [(case.query, case.relevant) for case in cases]
+    weights = {hide: learn_weights(members, asked, TOP, hide_seen=hide) for hide in (False, True)}
     if not cases:
-        return weights, False, {}
-    models: dict[str, Recommender] = {**members, "blend": Blend(members, weights)}
-    metrics = {f"{name} ndcg@{TOP}": _ndcg(model, cases, hide_seen=False) for name, model in models.items()}
-    hidden = _ndcg(models["blend"], cases, hide_seen=True)
-    hides_seen = hidden > metrics[f"blend ndcg@{TOP}"]
-    return weights, hides_seen, metrics | {f"blend, seen hidden ndcg@{TOP}": hidden}
+        return weights[False], False, {}
+    blends = {hide: _ndcg(Blend(members, weights[hide]), cases, hide) for hide in (False, True)}
+    hides_seen = blends[True] > blends[False]
+    metrics = {f"{name} ndcg@{TOP}": _ndcg(member, cases, hides_seen) for name, member in members.items()}
+    return weights[hides_seen], hides_seen, metrics | {f"blend ndcg@{TOP}": blends[hides_seen]}
 
 
 def _ndcg(model: Recommender, cases: Sequence[Case], hide_seen: bool) -> float:

@@ -143,7 +143,7 @@ def _parse_key(part: str) -> tuple[str, str]:
         raise ConfigError(f"{KEYS_VARIABLE}: a key must start with its scope ({', '.join(SCOPES)}) and a colon")
     if len(key) < MIN_KEY_LENGTH:
         raise ConfigError(
-            f"{KEYS_VARIABLE}: the {scope} key has {len(key)} characters: it needs at least {MIN_KEY_LENGTH} random ones"
+            f"{KEYS_VARIABLE}: the {scope} key has {len(key)} characters: give at least {MIN_KEY_LENGTH} random ones"
         )
     return scope, key
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import cast
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from endcap.errors import ForbiddenError
 from endcap.interfaces.api.auth import ALLOWED_PAGE, OWNER, Caller, Headers
@@ -33,7 +32,7 @@ class Endpoint:
         reply = self.operation.handler(self._context, Incoming(scope, headers, body, caller))
         if isinstance(reply, Awaitable):
             reply = await reply
-        await cast(ASGIApp, reply)(scope, receive, send)
+        await reply(scope, receive, send)
 
     def _caller(self, headers: Headers, other_page: bool) -> Caller:
         allowed, context = self.operation.scopes, self._context

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-
 from endcap.interfaces.api.operation import Operation
 from endcap.interfaces.api.schema import ErrorAnswer
 

@@ -69,7 +69,8 @@ def bind(config: ServeConfig) -> socket.socket:
     except OSError as error:
         bound.close()
         raise ConfigError(
-            f"cannot listen on {config.host} port {config.port}: {error.strerror}: stop what uses it or take another --port"
+            f"cannot listen on {config.host} port {config.port}: {error.strerror}: "
+            "stop what uses it, or take another --port"
         ) from error
     return bound
 

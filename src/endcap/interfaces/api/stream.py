@@ -46,7 +46,7 @@ class _Stream:
         self._request = request
         self._sent: Sequence[object] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         self._context.streams.open += 1
         gone = asyncio.ensure_future(_until_gone(receive))
         stopping = asyncio.ensure_future(self._context.streams.stopping.wait())

@@ -62,7 +62,7 @@ def test_no_good_key_is_unauthorized(headers: dict[bytes, bytes], message: str) 
     [
         ("secret-without-scope-0123", "a key must start with its scope"),
         ("root:0123456789abcdef", "a key must start with its scope"),
-        ("admin:short-key", "the admin key has 9 characters: it needs at least 16"),
+        ("admin:short-key", "the admin key has 9 characters: give at least 16"),
         (f"events:{EVENTS}", "an events key but no admin key"),
     ],
 )

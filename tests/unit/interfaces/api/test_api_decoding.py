@@ -64,7 +64,7 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
 def test_another_kind_of_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError, match="it must be a JSON object"):
         decode_object(body)
-    with pytest.raises(MalformedError, match="the body is .*: expected `object`"):
+    with pytest.raises(MalformedError, match=r"the body is .*: expected `object`"):
         decode(decoder, body)
 
 

@@ -53,7 +53,7 @@ STATUS_BY_NAME = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(_classes(EndcapError), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(_classes(EndcapError), key=str))
 def test_every_class_has_its_status_and_the_one_shape(kind: type[EndcapError]) -> None:
     assert kind.__module__ == errors.__name__
     assert STATUS[kind] == STATUS_BY_NAME[kind.__name__]
