@@ -19,7 +19,8 @@ def run(command: str, folder: Path) -> str:
     """Runs a line of the tutorial, with its home in ``folder``."""
     words = [str(folder / "first-shop") if word == "first-shop" else word for word in shlex.split(command)]
     done = subprocess.run([str(ENDCAP), *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    wrong = 2 if "events.csv" in command else 0  # one row is broken on purpose
+    assert done.returncode == wrong, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
@@ -38,8 +39,8 @@ def printed(shop: tuple[Path, dict[str, str]], part: str) -> str:
 
 
 def test_the_broken_row_is_shown_and_the_good_ones_are_kept(shop: tuple[Path, dict[str, str]]) -> None:
-    assert "more than a day in the future" in printed(shop, "validate events")
-    assert "118 events stored" in printed(shop, "import events")
+    assert "more than a day in the future" in printed(shop, "endcap validate")
+    assert "118 entries stored" in printed(shop, "import events")
 
 
 def test_the_lists_are_about_what_was_asked(shop: tuple[Path, dict[str, str]]) -> None:

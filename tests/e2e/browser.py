@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
-from tests.docs.running import make_small_shop, serving
+from tests.docs.running import endcap, serving
+
+from endcap.catalog.demo import demo_lines
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
@@ -24,7 +27,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 10_000
+PATIENCE_MS = 15_000
+FIRST_DAY = "2011-12-05"
+"""Of the invoices that make the shop: its last five days are enough to learn from in seconds."""
 NO_SCROLL = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -114,10 +119,14 @@ class Windows:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the last weeks of the demo shop, trained."""
-    folder = tmp_path_factory.mktemp("browser") / "home"
-    make_small_shop(folder)
-    return folder
+    """A home with the demo shop's last days, imported and trained by the commands that a user has."""
+    folder = tmp_path_factory.mktemp("browser")
+    file = folder / "invoices.parquet"
+    demo_lines().filter(pl.col("InvoiceDate").cast(pl.String) >= FIRST_DAY).write_parquet(file)
+    for command in ("items", "events"):
+        endcap("import", command, file, "--home", folder / "home")
+    endcap("train", "--home", folder / "home")
+    return folder / "home"
 
 
 @pytest.fixture(scope="session")

@@ -94,8 +94,6 @@ def test_a_product_that_is_gone_says_so(visit: Visit) -> None:
     page = visit.page
     page.goto(f"{visit.address}/shop#/item/no-such-thing")
     expect(page.locator(".note")).to_contain_text("no longer has this product")
-    assert any("404" in error for error in visit.watched.errors)
-    visit.watched.errors.clear()  # Chromium itself writes down every 404
 
 
 @pytest.mark.parametrize(("typed", "word"), [("lunhc bag", "lunch bag"), ("chrismas", "christmas"), ("tea cpu", "tea")])

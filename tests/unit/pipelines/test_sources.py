@@ -65,8 +65,9 @@ def test_a_stray_quote_costs_one_line(tmp_path: Path) -> None:
     ]
 
 
-def test_two_stray_quotes_do_not_swallow_what_is_between(tmp_path: Path) -> None:
-    rows, refused = read(open_source(write(tmp_path, "a.csv", 'a,b\n1,"x\n2,y\n3,"z"w\n4,v\n')))
+@pytest.mark.parametrize("second", ['"z"w', 'z"w'])
+def test_two_stray_quotes_do_not_swallow_what_is_between(tmp_path: Path, second: str) -> None:
+    rows, refused = read(open_source(write(tmp_path, "a.csv", f'a,b\n1,"x\n2,y\n3,{second}\n4,v\n')))
     assert [row.line for row in rows] == [3, 4, 5]
     assert [bad.line for bad in refused] == [2]
 

@@ -32,12 +32,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        was_in_head = self._in_head
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        if not self._in_head:
+            return
+        self._head_bytes += len(data) if was_in_head else 0  # else most of it was the body before
+        if self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response(f"the headers are longer than {MAX_HEAD_BYTES} bytes")
-        elif self._in_head and self._head_bytes and self._head_timer is None:
+        elif self._head_timer is None:
             self._wait_for_head()
 
     def on_message_begin(self) -> None:

@@ -168,7 +168,7 @@ class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     query: Annotated[str, Meta(max_length=1_000)] | None = None
     kind: Kind | None = None
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
-    where: Annotated[str, Meta(max_length=10_000)] | None = None
+    where: Annotated[str, Meta(max_length=2_000)] | None = None
     exclude: Ids | None = None
     explain: bool = False
 

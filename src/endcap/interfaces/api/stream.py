@@ -53,6 +53,7 @@ class _Stream:
         work = asyncio.ensure_future(self._push(send))
         try:
             await asyncio.wait({gone, stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+            here = not gone.done()
             if work.done():
                 work.result()  # raises what broke it
         finally:
@@ -60,20 +61,24 @@ class _Stream:
             for task in (gone, stopping, work):
                 task.cancel()
             await asyncio.gather(gone, stopping, work, return_exceptions=True)
-        if stopping.done() and not gone.done():
+        if here:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _push(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         async with self._context.live.subscribe(self._request.user_id, self._request.visitor_id) as changed:
+            message = await self._news()  # before the status goes out: it may be an error
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             while True:
-                changed.clear()
-                if message := await self._news():
+                if message is not None:
                     await send({"type": "http.response.body", "body": message, "more_body": True})
                 try:
-                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):  # wait_for can lose a cancellation
+                        await changed.wait()
                 except TimeoutError:
-                    await send({"type": "http.response.body", "body": b": still here\n\n", "more_body": True})
+                    message = b": still here\n\n"
+                else:
+                    changed.clear()
+                    message = await self._news()
 
     async def _news(self) -> bytes | None:
         """The list as an event; None if it is the one that was sent last."""

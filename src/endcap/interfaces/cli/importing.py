@@ -73,14 +73,22 @@ def import_command(
 @click.command("validate")
 @_options
 @click.option("--as", "kind", type=click.Choice(["items", "events"]), default="events", show_default=True)
+@click.option("--home", type=click.Path(path_type=Path), help="Keep the report in this home, for the console.")
 def validate_command(
-    kind: Kind, files: tuple[Path, ...], format: Format, given: tuple[str, ...], **rest: object
+    kind: Kind,
+    home: Path | None,
+    files: tuple[Path, ...],
+    format: Format,
+    given: tuple[str, ...],
+    **rest: object,
 ) -> None:
     """Say what an import of FILES would keep, mend, drop and refuse; nothing is stored.
 
     The exit status is 2 if a row would be refused.
     """
     report = _run(kind, None, files, _import_options(kind, format, given, rest))
+    if home is not None:
+        write_report(report, home)
     _show(report, rest)
     _end(report)
 

@@ -41,8 +41,8 @@ def _keys() -> Keys:
 
 
 def _announce(address: str, keys: Keys) -> None:
-    access = f"open: no key in {KEYS_VARIABLE}, for this machine only" if keys.open else "asks for a key"
-    click.echo(f"Shop     {address}/shop\nConsole  {address}/\nThe server is {access}. Ctrl+C stops it.")
+    access = f"is open: no key in {KEYS_VARIABLE}, for this machine only" if keys.open else "asks for a key"
+    click.echo(f"Shop     {address}/shop\nConsole  {address}/\nThe server {access}. Ctrl+C stops it.")
 
 
 @click.command("serve")

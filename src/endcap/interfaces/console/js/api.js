@@ -55,16 +55,20 @@ export const recommend = (request) => call("POST", "/v1/recommend", request);
 export const sendEvent = (event) => call("POST", "/v1/events", event);
 export const get = async (path) => (await call("GET", path)).data;
 
+const FRESH_MS = 30_000;
 const known = new Map();
 
-/** Details of the items, by id, in one request for those that are not known yet. An id the shop no longer has is absent. */
+const isFresh = (id) => known.has(id) && performance.now() - known.get(id).at < FRESH_MS;
+
+/** Details of the items, by id, in one request for those not asked for lately. An id the shop does not have is absent. */
 export async function itemDetails(ids) {
-  const missing = [...new Set(ids)].filter((id) => !known.has(id));
+  const missing = [...new Set(ids)].filter((id) => !isFresh(id));
   if (missing.length > 0) {
     const answer = await get(`/v1/items?ids=${missing.map(encodeURIComponent).join(",")}`);
-    for (const item of answer.items) known.set(item.item_id, item);
+    for (const id of missing) known.delete(id);
+    for (const item of answer.items) known.set(item.item_id, { item, at: performance.now() });
   }
-  return new Map(ids.filter((id) => known.has(id)).map((id) => [id, known.get(id)]));
+  return new Map(ids.filter((id) => known.has(id)).map((id) => [id, known.get(id).item]));
 }
 
 /** Server-sent events are blocks of `field: value` lines with an empty line after each; gives a block's data. */

@@ -38,8 +38,7 @@ function figures(report) {
 }
 
 function notes(report) {
-  const shift = report.shift_weeks ? [t("data.shift", { weeks: number(report.shift_weeks) })] : [];
-  return [...report.notes, ...shift].map((sentence) => h("p", { class: "fine" }, sentence));
+  return report.notes.map((sentence) => h("p", { class: "fine" }, sentence));
 }
 
 function reportView({ name, report }) {

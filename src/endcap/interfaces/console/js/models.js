@@ -27,13 +27,27 @@ function confirmActivation(model, older, reload) {
   const dialog = openDrawer("confirm", t("models.confirm.title"), h("p", { class: "why-sentence" }, sentence), h("div", { class: "buttons" }, yes, no));
 }
 
+/** One metric: a name, a bar and a value for each of what was measured, the best first. */
+function metricBars(metric, pairs) {
+  const best = Math.max(...pairs.map(([, value]) => value), Number.EPSILON);
+  const sorted = pairs.toSorted(([, a], [, b]) => b - a);
+  const lines = sorted.map(([name, value]) => {
+    const bar = h("span", { class: "share", "aria-hidden": "true" }, h("i", { vars: { "--width": String(Math.max(value, 0) / best) } }));
+    return [h("dt", {}, name.slice(0, -metric.length).trim() || metric), h("dd", {}, bar, h("span", {}, number(value, 4)))];
+  });
+  return h("dl", { class: "metrics" }, lines);
+}
+
+/** Names are `what was measured` + a space + `metric@k`. */
 function metrics(model) {
   const pairs = Object.entries(model.metrics);
   if (pairs.length === 0) return t("figure.none");
-  return h("dl", { class: "metrics" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, number(value, 4)))));
+  const groups = Map.groupBy(pairs, ([name]) => name.split(" ").at(-1));
+  return [...groups].map(([metric, all]) => [h("strong", {}, metric), metricBars(metric, all)]);
 }
 
 function action(model, active, reload) {
+  if (model.problem) return h("p", { class: "figure-note bad" }, model.problem);
   if (model.active) return h("span", { class: "tag" }, t("models.serving"));
   const older = active !== undefined && model.created < active.created;
   const press = () => confirmActivation(model, older, reload);
@@ -60,9 +74,12 @@ function table(models, reload) {
 
 export async function modelsPage(page) {
   const content = h("div");
-  page.replaceChildren(h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("models.title")), h("p", {}, t("models.about")))), content);
+  const warning = h("p", { class: "note", role: "status", hidden: true });
+  page.replaceChildren(h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("models.title")), h("p", {}, t("models.about")))), warning, content);
   const load = async () => {
-    const { models } = await get("/v1/models");
+    const { models, problem } = await get("/v1/models");
+    warning.textContent = problem ?? "";
+    warning.hidden = problem === null;
     if (models.length === 0) content.replaceChildren(h("p", { class: "note" }, t("models.empty")));
     else content.replaceChildren(table(models, load), h("p", { class: "fine facts-line" }, t("models.metrics")));
   };

@@ -14,7 +14,7 @@ function figure(name) {
   const note = h("p", { class: "figure-note" }, " ");
   const element = h("div", { class: "figure" }, h("p", { class: "figure-name" }, name), value, note);
   const set = (text, unit, remark, state = "") => {
-    value.replaceChildren(text, ...(unit ? [h("span", { class: "figure-unit" }, unit)] : []));
+    value.replaceChildren(text, ...(unit ? [" ", h("span", { class: "figure-unit" }, unit)] : []));
     note.textContent = remark;
     note.className = `figure-note ${state}`;
   };
@@ -22,6 +22,8 @@ function figure(name) {
 }
 
 const digits = (value) => (value < 10 ? 2 : value < 100 ? 1 : 0);
+
+const rate = (value) => number(value, value > 0 && value < 1 ? 2 : 1);
 
 function setMs(one, value, remark, state) {
   if (value === null) one.set("–", "", t("figure.none"));
@@ -45,8 +47,8 @@ function makeFigures() {
   const all = Object.fromEntries(["requests", "events", "p50", "p99", "fresh", "model"].map((name) => [name, figure(t(`figure.${name}`))]));
   const update = (stats) => {
     const window = t("figure.window", { seconds: stats.window_seconds });
-    all.requests.set(number(stats.requests_per_second, 1), t("unit.persecond"), window);
-    all.events.set(number(stats.events_per_second, 1), t("unit.persecond"), window);
+    all.requests.set(rate(stats.requests_per_second), t("unit.persecond"), window);
+    all.events.set(rate(stats.events_per_second), t("unit.persecond"), window);
     setMs(all.p50, stats.recommend_ms.p50, window);
     setMs(all.p99, stats.recommend_ms.p99, window);
     setFreshness(all.fresh, stats.freshness_ms.p99);
@@ -118,7 +120,7 @@ function factsOf(stats) {
     ["figure.log", number(stats.events)],
     ["figure.offset", number(stats.offset)],
     ["figure.streams", number(stats.streams)],
-    ["figure.errors", `${number(stats.errors_per_second, 1)} ${t("unit.persecond")}`],
+    ["figure.errors", `${rate(stats.errors_per_second)} ${t("unit.persecond")}`],
     ["figure.uptime", duration(stats.uptime_seconds)],
   ];
   return pairs.map(([name, value]) => h("span", {}, `${t(name)} `, h("b", {}, value)));

@@ -1,7 +1,7 @@
 /** The storefront: its pages by the address after `#`, and what a click does. */
 
 import { advice } from "./advice.js";
-import { ApiError, get, itemDetails, recommend } from "./api.js";
+import { ApiError, itemDetails, recommend } from "./api.js";
 import { addToCart, openCart, showCount } from "./basket.js";
 import { dots, hueVar, letter, picture, price } from "./card.js";
 import { $, debounce, h, icon, ICONS } from "./dom.js";
@@ -114,7 +114,8 @@ function productHead(item, requestId) {
 async function product(itemId) {
   const requestId = ledBy.get(itemId) ?? null;
   ledBy.delete(itemId);
-  const item = await get(`/v1/items/${encodeURIComponent(itemId)}`);
+  const item = (await itemDetails([itemId])).get(itemId);
+  if (!item) throw new ApiError(404, "not_found", itemId);
   remember(itemId);
   post({ type: "view", item_id: itemId, ...(requestId ? { request_id: requestId } : {}) });
   const rail = h("aside", { class: "side" });
