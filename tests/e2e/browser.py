@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from tests.docs.running import endcap, serving
 
 from endcap.catalog.demo import demo_lines
@@ -30,6 +30,8 @@ FLAGS = (
 PATIENCE_MS = 15_000
 FIRST_DAY = "2011-12-05"
 """Of the invoices that make the shop: its last five days are enough to learn from in seconds."""
+expect.set_options(timeout=PATIENCE_MS)
+
 NO_SCROLL = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -89,12 +91,13 @@ class Windows:
         self._address = address
         self.watched = Watched()
 
-    def open(self, width: int = 1280, height: int = 800, language: str = "en-GB", scheme: str = "light") -> Visit:
-        """A window of a visitor nobody has seen before."""
+    def open(self, width: int = 1280, language: str = "en-GB", scheme: str = "light", still: bool = False) -> Visit:
+        """A window of a visitor nobody has seen before. ``still``: they want no motion."""
         context = self._browser.new_context(
-            viewport={"width": width, "height": height},
+            viewport={"width": width, "height": 760},
             locale=language,
             color_scheme="dark" if scheme == "dark" else "light",
+            reduced_motion="reduce" if still else "no-preference",
         )
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.docs.running import endcap
+from playwright.sync_api import Browser, Page, expect
+from tests.docs.running import ENDCAP, endcap
 from tests.e2e.browser import NO_SCROLL, Visit, Windows
 from tests.e2e.contrast import too_faint
 
@@ -31,7 +34,7 @@ def test_the_overview_shows_what_the_server_measured(visit: Visit) -> None:
     busy(visit)
     page = visit.console()
     expect(page.locator(".health")).to_have_text("Ready")
-    expect(page.locator(".figure", has_text="Events").first).to_contain_text(re.compile(r"\d+\.\d\s*per second"))
+    expect(page.locator(".figure", has_text="Events").first).to_contain_text(re.compile(r"\d+\.\d+ per second"))
     for name in ("Answer time, p50", "Answer time, p99", "Freshness, p99"):
         expect(page.locator(".figure", has_text=name)).to_contain_text(re.compile(r"\d+(\.\d+)?\s*ms"))
     assert float(figure(page, "Requests").split()[0]) > 0
@@ -91,6 +94,47 @@ def test_a_newer_model_is_activated_and_rolled_back(visit: Visit, home: Path) ->
     page.get_by_role("button", name="Activate").click()
     page.locator("dialog").get_by_role("button", name="Activate").click()
     expect(page.locator("tr", has_text=old)).to_contain_text("Roll back to this")
+
+
+KEY = "read-key-of-the-tests-0123456789"
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that asks for a key, on a home that holds nothing."""
+    endcap("init", "--home", tmp_path / "home")
+    server = subprocess.Popen(
+        [ENDCAP, "serve", "--home", tmp_path / "home", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ENDCAP_KEYS": f"admin:{KEY}"},
+    )
+    assert server.stdout is not None
+    with server.stdout as lines:
+        yield next(line for line in lines if line.startswith("Console")).split()[1].rstrip("/")
+        server.terminate()
+        server.wait(20)
+
+
+def test_a_locked_and_empty_server_says_what_to_do(chromium: Browser, locked: str) -> None:
+    windows = Windows(chromium, locked)
+    page = windows.open().page
+    page.goto(locked)
+    expect(page.locator("h1")).to_have_text("The server asks for a key")
+    page.locator("#key").fill(KEY)
+    page.get_by_role("button", name="Use it").click()
+    expect(page.locator(".health")).to_have_text("Not ready")
+    expect(page.locator("main > .note")).to_contain_text("endcap train")
+    expect(page.locator(".chart .note").last).to_contain_text("Open the shop and click around")
+    page.goto(f"{locked}/#/models")
+    expect(page.locator(".note:visible")).to_contain_text("endcap train")
+    page.goto(f"{locked}/#/data")
+    expect(page.locator(".note:visible")).to_contain_text("endcap import")
+    page.goto(f"{locked}/shop")
+    expect(page.locator("[data-row=for-you] .note")).to_contain_text("Nothing to show here yet")
+    windows.close()
+    assert windows.watched.elsewhere == []
+    assert all("401" in error for error in windows.watched.errors), windows.watched.errors
 
 
 def test_the_pages_are_reached_with_the_keyboard(visit: Visit) -> None:

@@ -252,7 +252,7 @@ def test_weak_keys(tmp_path: Path) -> None:
 
 def assert_refused(arguments: list[str], message: str, keys: str = "") -> None:
     environment = {**os.environ, "ENDCAP_KEYS": keys}
-    command = [ENDCAP, "serve", *arguments]
+    command = [str(ENDCAP), "serve", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr

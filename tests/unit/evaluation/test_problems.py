@@ -52,7 +52,7 @@ def names(past: Past, rows: np.ndarray) -> list[str]:
 
 
 def asked(past: Past, questions: Questions) -> dict[str, tuple[list[str], list[str], list[str]]]:
-    """person -> (history, wanted, seen), as ids."""
+    """Person -> (history, wanted, seen), as ids."""
     return {
         person: (names(past, case.query.history), names(past, case.relevant), sorted(names(past, case.seen)))
         for person, case in zip(questions.people, questions.cases, strict=True)
@@ -155,17 +155,12 @@ def test_leave_last_out_asks_for_the_last_with_the_one_before_in_the_history() -
     assert problem.split["users_too_short"] == 1
 
 
-def test_without_a_clock_all_of_a_user_is_one_session() -> None:
-    rows = "u1a u2b u3c u4d"
-    for has_clock, session in ((False, ["a", "b", "c"]), (True, [])):  # days lie between them
-        problem = leave_last_out_problem(touches(rows, has_clock))
-        past = fold([*problem.early, *problem.late], StateConfig(session_gap_minutes=24 * 60))
-        case = problem.test(past).cases[0]
-        if has_clock:
-            assert past.state.sessions.count == 1  # exactly a day is not yet silence
-        else:
-            assert names(past, case.query.session) == session
-            assert past.state.sessions.count == 1
+@pytest.mark.parametrize(("has_clock", "sessions", "current"), [(True, 3, []), (False, 1, ["a", "b", "c"])])
+def test_without_a_clock_all_of_a_user_is_one_session(has_clock: bool, sessions: int, current: list[str]) -> None:
+    problem = leave_last_out_problem(touches("u1a u2b u3c u4d", has_clock))
+    past = fold([*problem.early, *problem.late], StateConfig(session_gap_minutes=36 * 60 if not has_clock else 30))
+    assert past.state.sessions.count == sessions
+    assert names(past, problem.test(past).cases[0].query.session) == current
 
 
 def test_leave_last_out_needs_three_rows_of_somebody() -> None:

@@ -97,7 +97,8 @@ def evaluate(asked: Asked) -> None:
         _check_target(path)
     config = load_config(asked.home / "config.toml") if asked.data is None else Config()
     protocol = asked.protocol or _protocol_of(asked.data)
-    problem, ids = _problem(asked, protocol)
+    cut = TimeCut(validation_days=config.train.validation_days)
+    problem, ids = _problem(asked, protocol, cut)
     plan = _plan(asked, protocol, config)
     kit = wiring.evaluation_kit(None if asked.data else asked.home, config)
     found = run(problem, kit, plan, _watch())
@@ -136,9 +137,9 @@ def _lengths(text: str) -> tuple[int, ...]:
     return ks
 
 
-def _problem(asked: Asked, protocol: Protocol) -> tuple[Problem, IdTypes]:
+def _problem(asked: Asked, protocol: Protocol, cut: TimeCut) -> tuple[Problem, IdTypes]:
     if asked.data is None:
-        return _problem_of_log(asked, protocol), STRINGS
+        return _problem_of_log(asked, protocol, cut), STRINGS
     if protocol == "session":
         if asked.test is None:
             raise DataError("--protocol session needs --test FILE with the columns prefix and target")
@@ -152,18 +153,18 @@ def _problem(asked: Asked, protocol: Protocol) -> tuple[Problem, IdTypes]:
     if not touches.has_clock:
         raise DataError(f"{asked.data} has no column time: --protocol time needs one; leave-last-out takes pos")
     if asked.test is None:
-        return time_problem(touches.entries(), TimeCut()), ids
+        return time_problem(touches.entries(), cut), ids
     answers, _ = read_touches(asked.test)
-    return ahead_problem(touches.entries(), answers.entries(), int(touches.time[-1]) + 1, TimeCut()), ids
+    return ahead_problem(touches.entries(), answers.entries(), int(touches.time[-1]) + 1, cut), ids
 
 
-def _problem_of_log(asked: Asked, protocol: Protocol) -> Problem:
+def _problem_of_log(asked: Asked, protocol: Protocol, cut: TimeCut) -> Problem:
     if asked.test is not None or protocol != "time":
         raise DataError("the home's log is evaluated with --protocol time: give --data FILE for --test or another one")
     if not Home(asked.home).log.exists():
         raise HomeError(f"there is no shop in {asked.home}: name its --home, import one first, or give --data FILE")
     with closing(wiring.open_log(asked.home)) as log:
-        return time_problem(list(entries(log)), TimeCut())
+        return time_problem(list(entries(log)), cut)
 
 
 def _watch() -> Watch:

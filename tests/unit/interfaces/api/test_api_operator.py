@@ -72,6 +72,10 @@ def test_figures_of_the_last_minute(shop: Any) -> None:
 
 def test_health(shop: Any) -> None:
     assert shop.call("GET", "/health/live").json() == {"status": "live"}
+    reply = shop.call("GET", "/health/ready")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "not_ready")
+    assert "nothing has been learnt yet" in reply.json()["error"]["message"]
+    assert shop.call("GET", "/v1/stats").json()["model"] is None
 
 
 def test_metrics_name_routes_not_addresses(shop: Any) -> None:

@@ -12,7 +12,11 @@ const QUOTED = /“([^”]+)”/g;
 /** The sentence with the titles that it quotes set like the cards set them. */
 export function setSentence(text) {
   const calm = text.replace(SHOUTED, (run) => setTitle(run));
-  return calm.replace(QUOTED, (whole, title) => (title.slice(1) === title.slice(1).toLowerCase() ? `“${setTitle(title.toUpperCase())}”` : whole));
+  return calm.replace(QUOTED, (whole, title) => {
+    const first = title.charAt(0);
+    const asServerQuiets = first !== first.toLowerCase() && title.slice(1) === title.slice(1).toLowerCase();
+    return asServerQuiets ? `“${setTitle(title.toUpperCase())}”` : whole;
+  });
 }
 
 export const hueVar = (item) => String(Math.round(hueOf(item.title)));

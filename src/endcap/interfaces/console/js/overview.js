@@ -140,8 +140,9 @@ export function overview(page, signal) {
     note.textContent = sentence;
     note.hidden = sentence === "";
   };
-  watch.addEventListener("figures", ({ detail: { stats, ready, points } }) => {
-    say(ready === null ? "good" : "bad", t(ready === null ? "overview.ready" : "overview.notready"), ready === null ? "" : ready.message);
+  watch.addEventListener("figures", ({ detail: { stats, points } }) => {
+    const ready = stats.model !== null;
+    say(ready ? "good" : "bad", t(ready ? "overview.ready" : "overview.notready"), ready ? "" : t("models.empty"));
     figures.update(stats);
     facts.replaceChildren(...factsOf(stats));
     charts.update(points);

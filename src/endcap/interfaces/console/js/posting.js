@@ -3,13 +3,21 @@
 import { sendEvent } from "./api.js";
 import { identity } from "./visitor.js";
 
-/** Fires `sent` with `{type}`, `answered` with the receipt, `failed` with the error. */
+/** Fires `sent` with `{type}`, `answered` with the receipt, `unchanged` with `{type}`, `failed` with the error. */
 export const posting = new EventTarget();
 
 const tell = (name, detail) => posting.dispatchEvent(new CustomEvent(name, { detail }));
 
 /** The last event that no changed list has answered yet: `{type, started}`. */
 export const clock = { waiting: null };
+
+/** After this long no changed list will come: the event is in every list, and this one stayed as it was. */
+const UNCHANGED_MS = 1500;
+
+function unchanged(sent) {
+  clock.waiting = null;
+  tell("unchanged", sent);
+}
 
 /** Sends one event of this visitor; gives the receipt, or null where it failed (which `failed` has told). */
 export async function post(event) {
@@ -18,6 +26,8 @@ export async function post(event) {
   try {
     const { data } = await sendEvent({ ...event, ...identity() });
     tell("answered", data);
+    const sent = clock.waiting;
+    if (sent?.type === event.type) setTimeout(() => clock.waiting === sent && unchanged(sent), UNCHANGED_MS);
     return data;
   } catch (error) {
     tell("failed", error);

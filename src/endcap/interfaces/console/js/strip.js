@@ -35,6 +35,7 @@ export function startStrip() {
   $("#strip-switch").addEventListener("click", openSwitch);
   posting.addEventListener("sent", ({ detail }) => ($("#strip-event").textContent = t("strip.sent", { type: t(`event.${detail.type}`) })));
   posting.addEventListener("answered", ({ detail }) => ($("#strip-offset").textContent = number(detail.offset)));
+  posting.addEventListener("unchanged", ({ detail }) => ($("#strip-event").textContent = t("strip.same", { type: t(`event.${detail.type}`) })));
   posting.addEventListener("failed", ({ detail }) => ($("#strip-event").textContent = t("strip.failed", { message: detail.message })));
   live.addEventListener("list", ({ detail: { answer, sinceEvent } }) => {
     $("#strip-model").textContent = answer.model ?? t("why.nomodel");

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 const EVERY_MS = 1000;
 const KEPT_SECONDS = 3600;
 
-/** Fires `figures` with `{stats, ready, points}` and `failed` with the error. A point is one second. */
+/** Fires `figures` with `{stats, points}` and `failed` with the error. A point is one second. */
 export const watch = new EventTarget();
 
 const tell = (name, detail) => watch.dispatchEvent(new CustomEvent(name, { detail }));
@@ -34,9 +34,9 @@ function remember(stats) {
 
 async function ask() {
   try {
-    const [stats, ready] = await Promise.all([get("/v1/stats"), get("/health/ready").then(() => null, (error) => error)]);
+    const stats = await get("/v1/stats");
     remember(stats);
-    tell("figures", { stats, ready, points });
+    tell("figures", { stats, points });
   } catch (error) {
     tell("failed", error);
   }
