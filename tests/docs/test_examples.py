@@ -40,12 +40,12 @@ def printed(shop: tuple[Path, dict[str, str]], part: str) -> str:
 
 def test_the_broken_row_is_shown_and_the_good_ones_are_kept(shop: tuple[Path, dict[str, str]]) -> None:
     assert "more than a day in the future" in printed(shop, "endcap validate")
-    assert "118 entries stored" in printed(shop, "import events")
+    assert "118 events stored" in printed(shop, "import events")
 
 
 def test_the_lists_are_about_what_was_asked(shop: tuple[Path, dict[str, str]]) -> None:
     assert printed(shop, "--user-id ada").count("\n") == 4
-    assert "tent-4" in printed(shop, "--item-id tent-2")
+    assert "Tent for two persons" in printed(shop, "--item-id tent-2")  # the reason names what was asked about
     assert "bag-" in printed(shop, "something warm to sleep in")
 
 

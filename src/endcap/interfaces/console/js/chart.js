@@ -6,7 +6,7 @@ import { locale, number, t } from "./i18n.js";
 import { theme } from "./theme.js";
 
 const HEIGHT = 210;
-const clock = (seconds) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}) });
+const clock = (seconds) => new Intl.DateTimeFormat(locale, { hourCycle: "h23", hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}) });
 
 /** The colour of a CSS variable as the canvas understands it. */
 function colour(name) {

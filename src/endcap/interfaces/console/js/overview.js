@@ -31,7 +31,7 @@ function setMs(one, value, remark, state) {
 }
 
 function setFreshness(one, value) {
-  const target = `${FRESH_TARGET_MS} ms`;
+  const target = `${FRESH_TARGET_MS}\u00a0ms`;
   const late = value !== null && value > FRESH_TARGET_MS;
   setMs(one, value, t(late ? "figure.late" : "figure.ontarget", { ms: target }), late ? "bad" : "good");
 }
