@@ -162,6 +162,7 @@ def open_live(home: Path, config: Config) -> Live:
     lock = _lock(home)
     log = open_log(home)
     engine, problem = open_engine(home, config, log)
+    text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
 
     def load(version: str) -> ServingModel:
         return serving_model(engine.state, engine.contents, config, Home(home).models, version)
@@ -179,7 +180,6 @@ def open_engine(home: Path, config: Config, log: Log) -> tuple[Engine, str | Non
     encoder = text_encoder()
     contents = Contents(_store(home), encoder.dim)
     contents.fill(state.shop)
-    encoder.encode(["ready"])  # loads the model now; the first search would wait a second for it
     version, problem = state.shop.active_version or UNTRAINED, None
     try:
         model = serving_model(state, contents, config, Home(home).models, version)
