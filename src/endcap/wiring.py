@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,11 +17,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from endcap.backends.log.sqlite import SqliteLog
-from endcap.catalog.items import ItemChange
 from endcap.config import Config, Home, TrainConfig
 from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
-from endcap.errors import HomeError, ModelError
+from endcap.errors import HomeError, ModelError, NotFoundError
 from endcap.evaluation.past import Past
 from endcap.events.log import entries, to_record
 from endcap.models.als import ALS
@@ -38,6 +39,8 @@ from endcap.serving.contents import Contents
 from endcap.serving.engine import Answer, Engine, Request, ServingModel
 from endcap.serving.live import Live
 from endcap.state.fold import State, apply
+from endcap.state.snapshot import load as load_snapshot
+from endcap.state.snapshot import save as save_snapshot
 from endcap.types import Activation
 
 LEARNERS = ("als", "itemknn")
@@ -49,6 +52,10 @@ TOGETHER = replace(BOUGHT_TOGETHER, items=10)
 """A cart has several items; each of the newest ten speaks."""
 EVERYTHING = 1_000_000
 """Candidates of each member where the caller's own list is to be ranked."""
+WORTH_KEEPING = 20_000
+"""Entries that take about 0.3 s to replay; after fewer, no snapshot is written."""
+
+_logger = logging.getLogger(__name__)
 
 
 threadpool_limits(1)
@@ -84,25 +91,12 @@ def blend_members(state: State, vectors: ItemVectors | None, config: TrainConfig
     return members
 
 
-def encode_items(home: Path, config: Config, progress: Progress | None = None) -> int:
-    """Encode the titles in the log's catalogue whose vectors are not stored yet. The number of listed items."""
-    log = open_log(home)
-    try:
-        state = State(config.state)
-        for entry in entries(log):
-            if isinstance(entry.body, ItemChange):
-                apply(state, entry)
-    finally:
-        log.close()
-    items = state.shop.listed_items()
-    _store(home).vectors([item.text() for _, item in items], progress)
-    return len(items)
-
-
-def train(home: Path, config: Config, seed: int, now_ms: int, progress: Progress) -> Manifest:
+def train(
+    home: Path, config: Config, seed: int, now_ms: int, progress: Progress, encoding: Progress | None = None
+) -> Manifest:
     """Train a version on the whole log and activate it. May run beside a server, which then loads it.
 
-    Raises DataError for a log without events.
+    ``encoding`` follows the texts that have no vector yet, ``progress`` the rest. Raises DataError for a log without events.
     """
     log = open_log(home)
     try:
@@ -111,7 +105,7 @@ def train(home: Path, config: Config, seed: int, now_ms: int, progress: Progress
         def prepare(state: State) -> None:
             items = state.shop.listed_items()
             rows = np.array([row for row, _ in items], np.int32)
-            vectors.set(rows, _store(home).vectors([item.text() for _, item in items]))
+            vectors.set(rows, _store(home).vectors([item.text() for _, item in items], encoding))
 
         settings = replace(config.train, seed=seed)
         workshop = Workshop(
@@ -122,6 +116,7 @@ def train(home: Path, config: Config, seed: int, now_ms: int, progress: Progress
             members=lambda state: blend_members(state, vectors, settings),
             learners=LEARNERS,
             prepare=prepare,
+            keep=lambda state: keep_snapshot(home, state, log),
         )
         manifest = train_version(workshop, seed, now_ms, progress)
         log.append([to_record(Activation(manifest.version), now_ms)])
@@ -167,23 +162,50 @@ def open_live(home: Path, config: Config) -> Live:
     def load(version: str) -> ServingModel:
         return serving_model(engine.state, engine.contents, config, Home(home).models, version)
 
-    live = Live(log, engine, load, clock, closing=lock.close)
+    def close() -> None:
+        keep_snapshot(home, engine.state, log)
+        log.close()
+        lock.close()
+
+    live = Live(log, engine, load, clock, close)
     live.model_problem = problem
     return live
 
 
+def replayed(home: Path, config: Config, log: Log) -> State:
+    """The state that ``log`` adds up to: the newest snapshot, and what came after it. Keeps a snapshot of long work."""
+    state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log))
+    start = state.offset
+    for entry in entries(log, start):
+        apply(state, entry)
+    if state.offset - start >= WORTH_KEEPING:
+        keep_snapshot(home, state, log)
+    return state
+
+
+def keep_snapshot(home: Path, state: State, log: Log) -> None:
+    """Save ``state`` for the next start, which can do without: a disk that refuses is only noted."""
+    try:
+        save_snapshot(state, Home(home).state, partial(_entry_bytes, log))
+    except OSError as error:
+        _logger.warning("no snapshot of the state", extra={"reason": str(error)})
+
+
+def _entry_bytes(log: Log, offset: int) -> bytes | None:
+    found = next(iter(log.read(offset - 1, 1)), None) if offset > 0 else None
+    return found[1].data if found is not None and found[0] == offset else None
+
+
 def open_engine(home: Path, config: Config, log: Log) -> tuple[Engine, str | None]:
     """The engine over the state of ``log``, and why the active model does not serve (None when it does)."""
-    state = State(config.state)
-    for entry in entries(log):
-        apply(state, entry)
+    state = replayed(home, config, log)
     encoder = text_encoder()
     contents = Contents(_store(home), encoder.dim)
     contents.fill(state.shop)
     version, problem = state.shop.active_version or UNTRAINED, None
     try:
         model = serving_model(state, contents, config, Home(home).models, version)
-    except ModelError as error:
+    except (ModelError, NotFoundError) as error:
         model, problem = serving_model(state, contents, config, Home(home).models, UNTRAINED), str(error)
     return Engine(state, contents, model, CachedEncoder(encoder), new_id), problem
 

@@ -109,7 +109,7 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
 def list_versions(models_dir: Path) -> list[Manifest]:
     """Every version, the newest first; one that cannot be served says why in ``problem``."""
     found = []
-    for folder in sorted(models_dir.glob("[!.]*"), reverse=True) if models_dir.is_dir() else ():
+    for folder in models_dir.glob("[!.]*") if models_dir.is_dir() else ():
         try:
             manifest = read_manifest(folder)
             for name in manifest.sha256:
@@ -118,7 +118,8 @@ def list_versions(models_dir: Path) -> list[Manifest]:
         except (ModelError, NotFoundError) as error:
             manifest = Manifest(folder.name, 0, 0, 0, "", {}, 0, "", problem=str(error))
         found.append(manifest)
-    return found
+    second = len("YYYYMMDD-HHMMSS")  # two of one second are told apart by the manifest, where it can be read
+    return sorted(found, key=lambda one: (one.version[:second], one.created_ms, one.version), reverse=True)
 
 
 def read_manifest(folder: Path) -> Manifest:

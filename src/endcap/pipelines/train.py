@@ -46,6 +46,8 @@ class Workshop:
     """Which of them must be fitted."""
     prepare: Callable[[State], None]
     """Called with the folded state before members are made over it: content vectors go where they belong."""
+    keep: Callable[[State], None]
+    """Called with the state that the whole log adds up to: the next start need not fold it again."""
 
 
 def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Manifest:
@@ -70,6 +72,7 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     for entry in held_out:
         _add(state, builder, entry)
     progress(next(steps), 7)
+    workshop.keep(state)
     learners = _fit(workshop, workshop.members(state), builder.build(state))
     progress(next(steps), 7)
     manifest = Manifest(

@@ -12,19 +12,20 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 from endcap.catalog.items import ItemChange
-from endcap.errors import EndcapError, ModelError, OverloadedError
+from endcap.errors import EndcapError, OverloadedError
 from endcap.events.log import Body, to_entry, to_record
 from endcap.events.schema import Event
 from endcap.protocols import Log
 from endcap.serving.engine import Engine, ServingModel
 from endcap.serving.freshness import Freshness
+from endcap.serving.signals import Signals
 from endcap.types import Activation, Entry, Record
 
 _logger = logging.getLogger(__name__)
@@ -68,26 +69,26 @@ class Live:
         engine: Engine,
         load_model: Callable[[str], ServingModel],
         clock: Callable[[], int],
-        closing: Callable[[], None],
+        close: Callable[[], None],
     ) -> None:
         """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970.
 
-        ``closing`` is called at the end of ``stop``.
+        ``close`` is called at the end of ``stop``: it lets go of the log and of whatever the caller opened with it.
         """
         self.engine = engine
         self.freshness = Freshness()
+        self.signals = Signals(engine.state)
         self.model_problem: str | None = None
         """Why the version that the log asks for does not serve; None when it does."""
         self._log = log
         self._load_model = load_model
         self.clock = clock
-        self._closing = closing
+        self._close = close
         self._queue: SimpleQueue[_Submission | None] = SimpleQueue()
         self._waiting = 0
         self._last_stored = engine.state.offset
         self._prepared: dict[str, ServingModel] = {}
         self._wanted = engine.state.shop.active_version
-        self._signals: dict[str | None, set[asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._catching_up = asyncio.Lock()
         self._encoding = False
@@ -106,8 +107,7 @@ class Live:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
-        self._log.close()
-        self._closing()
+        self._close()
 
     async def append(self, bodies: Sequence[Body]) -> Receipt:
         """Store ``bodies`` durably and apply them, in order.
@@ -130,24 +130,10 @@ class Live:
         Raises ModelError if it cannot be loaded; the one that serves goes on serving.
         """
         self._prepared[version] = await asyncio.to_thread(self._load_model, version)
-        return await self.append([Activation(version)])
-
-    @contextlib.asynccontextmanager
-    async def subscribe(self, user_id: str | None, visitor_id: str | None) -> AsyncIterator[asyncio.Event]:
-        """A signal that is set whenever this visitor's lists may have changed; the reader clears it."""
-        signal = asyncio.Event()
-        keys: list[str | None] = [None]
-        keys += [f"u:{user_id}"] if user_id is not None else []
-        keys += [f"v:{visitor_id}"] if visitor_id is not None else []
-        for key in keys:
-            self._signals.setdefault(key, set()).add(signal)
         try:
-            yield signal
+            return await self.append([Activation(version)])
         finally:
-            for key in keys:
-                self._signals[key].discard(signal)
-                if not self._signals[key]:
-                    del self._signals[key]
+            self._prepared.pop(version, None)
 
     # The writer thread.
 
@@ -158,7 +144,7 @@ class Live:
             begun = monotonic()
             try:
                 offsets = self._log.append(records)
-            except EndcapError as error:
+            except Exception as error:  # the thread must outlive whatever one batch does
                 self._loop.call_soon_threadsafe(self._refused, batch, error)
             else:
                 self._loop.call_soon_threadsafe(self._committed, batch, offsets, monotonic() - begun)
@@ -178,7 +164,7 @@ class Live:
 
     # The loop.
 
-    def _refused(self, batch: list[_Submission], error: EndcapError) -> None:
+    def _refused(self, batch: list[_Submission], error: Exception) -> None:
         for submission in batch:
             self._waiting -= len(submission.records)
             if not submission.done.done():
@@ -190,8 +176,13 @@ class Live:
         if stored and stored[0][1] - stored[0][0] == self._last_stored + 1 and not self._catching_up.locked():
             bodies = [body for submission in batch for body in submission.bodies]
             records = [record for submission in batch for record in submission.records]
-            for place, offset in stored:
-                self._apply(Entry(offset, records[place].time, bodies[place]))
+            try:
+                for place, offset in stored:
+                    self._apply(Entry(offset, records[place].time, bodies[place]))
+            except Exception as error:
+                _logger.exception("entry not applied", extra={"offset": self._last_stored})
+                self._refused(batch, error)
+                return
             self._answer(batch, offsets)
         elif stored:
             self._spawn(self._answer_later(batch, offsets, stored[-1][1]))
@@ -202,10 +193,12 @@ class Live:
         """Another process wrote in between: read the log up to our entries, then answer."""
         try:
             await self._catch_up(until)
-        except EndcapError as error:
+        except Exception as error:
             self._refused(batch, error)
-            return
-        self._answer(batch, offsets)
+            if not isinstance(error, EndcapError):
+                raise
+        else:
+            self._answer(batch, offsets)
 
     def _answer(self, batch: list[_Submission], offsets: list[int | None]) -> None:
         now, place = monotonic(), 0
@@ -226,7 +219,7 @@ class Live:
                 newest = self._log.last_offset()
                 if newest > self._last_stored:
                     await self._catch_up(newest)
-            except EndcapError as error:
+            except Exception as error:  # whatever it was, the next look at the log may succeed
                 _logger.warning("log not followed", extra={"reason": str(error)})
 
     async def _catch_up(self, until: int) -> None:
@@ -240,23 +233,18 @@ class Live:
                 await asyncio.sleep(0)
 
     def _apply(self, entry: Entry) -> None:
-        self.engine.apply(entry)
         self._last_stored = max(self._last_stored, entry.offset)
+        self.engine.apply(entry)
         body = entry.body
         if isinstance(body, Event):
-            self._signal(f"u:{body.user_id}")
-            self._signal(f"v:{body.visitor_id}")
+            self.signals.event(body)
         else:
-            self._signal(None)
+            self.signals.everyone()
         if isinstance(body, Activation):
             self._serve(body.version)
         if isinstance(body, ItemChange) and not self._encoding:
             self._encoding = True
             self._spawn(self._encode())
-
-    def _signal(self, key: str | None) -> None:
-        for signal in self._signals.get(key, ()):
-            signal.set()
 
     async def _encode(self) -> None:
         """Give changed items their vectors, off the loop; until then they are found by their letters."""
@@ -265,7 +253,7 @@ class Live:
             while contents.waiting:
                 rows, texts = contents.take(ENCODE_BATCH)
                 contents.put(rows, await asyncio.to_thread(contents.encode, texts))
-                self._signal(None)
+                self.signals.everyone()
         except EndcapError as error:
             _logger.warning("items not encoded", extra={"reason": str(error)})
         finally:
@@ -283,15 +271,20 @@ class Live:
         """Another process activated ``version``: load it, or keep the old one and say why."""
         try:
             model = await asyncio.to_thread(self._load_model, version)
-        except ModelError as error:
+        except EndcapError as error:
             self.model_problem = str(error)
             _logger.warning("model not loaded", extra={"version": version, "reason": str(error)})
             return
         if self._wanted == version:  # not overtaken by a later activation
             self.engine.model, self.model_problem = model, None
-            self._signal(None)
+            self.signals.everyone()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("background work ended", exc_info=error)

@@ -13,7 +13,7 @@ T = TypeVar("T", bound=np.generic)
 class Column(Generic[T]):
     """Values by row, doubled in place when they run out; rows that were never set hold ``default``.
 
-    ``values`` is a view: it sees later changes of the rows it covers and is never moved under its reader.
+    ``values`` is a view: it sees later changes until the column grows, and is never moved under its reader.
     """
 
     __slots__ = ("_buffer", "_default", "_size")
@@ -48,6 +48,11 @@ class Column(Generic[T]):
     def scale(self, factor: float) -> None:
         """Multiply every value by ``factor``."""
         self._buffer[: self._size] *= factor  # type: ignore[misc]  # numeric columns only
+
+    def load(self, values: NDArray[T]) -> None:
+        """Take over ``values`` as the rows 0 to n - 1."""
+        self.grow(values.size)
+        self._buffer[: values.size] = values
 
     @property
     def values(self) -> NDArray[T]:

@@ -47,7 +47,7 @@ class State:
 
     def user_row(self, user_id: str | None, visitor_id: str | None) -> int:
         """The row of the user, or of the visitor (of the user that an ``identify`` joined it to); -1 if unknown."""
-        key = self._user_key(user_id, visitor_id)
+        key = self.user_key(user_id, visitor_id)
         return -1 if key is None else self.users.row(key)
 
     def history(self, user: int) -> UserHistory:
@@ -80,7 +80,8 @@ class State:
         """(n,) the configured weight of each event type number."""
         return self._weights[codes]
 
-    def _user_key(self, user_id: str | None, visitor_id: str | None) -> str | None:
+    def user_key(self, user_id: str | None, visitor_id: str | None) -> str | None:
+        """The key in ``users`` of who that is, known or not; None if neither id is given."""
         if user_id is not None:
             return f"u:{user_id}"
         if visitor_id is None:
@@ -117,7 +118,7 @@ def apply(state: State, entry: Entry) -> None:
 
 
 def _apply_event(state: State, event: Event) -> None:
-    key = state._user_key(event.user_id, event.visitor_id)
+    key = state.user_key(event.user_id, event.visitor_id)
     if key is None:
         return  # parse_event lets none through
     user = state._user(key)

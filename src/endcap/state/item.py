@@ -13,6 +13,7 @@ import numpy as np
 
 from endcap.config import StateConfig
 from endcap.state.column import Column
+from endcap.state.packing import Packed, prefixed, under
 from endcap.types import MS_PER_DAY, FloatArray
 
 MAX_EXPONENT = 512.0
@@ -46,6 +47,14 @@ class _Window:
             np.float32
         )
 
+    def pack(self) -> Packed:
+        landmark = [] if self.landmark is None else [self.landmark]
+        return {"counts": self.counts.values, "landmark": np.array(landmark, np.int64)}
+
+    def unpack(self, arrays: Packed) -> None:
+        self.counts.load(arrays["counts"])
+        self.landmark = int(arrays["landmark"][0]) if arrays["landmark"].size else None
+
 
 class Popularity:
     """Decayed, weighted event counts per item: ``trending`` forgets within days, ``popular`` within months."""
@@ -70,6 +79,19 @@ class Popularity:
         self.last_time = max(self.last_time, time)
         for window in self._windows.values():
             window.add(item, weight, time)
+
+    def pack(self) -> Packed:
+        """Everything, as arrays."""
+        packed: Packed = {"last_time": np.array(self.last_time, np.int64)}
+        for name, window in self._windows.items():
+            packed |= prefixed(name, window.pack())
+        return packed
+
+    def unpack(self, arrays: Packed) -> None:
+        """Take over what ``pack`` gave."""
+        self.last_time = int(arrays["last_time"])
+        for name, window in self._windows.items():
+            window.unpack(under(name, arrays))
 
     def scores(self, window: str) -> FloatArray:
         """(items,) the counts of ``window``, as they stood at the newest event."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from endcap.config import StateConfig
 from endcap.state.column import Column
+from endcap.state.packing import Packed, pack_rows, unpack_rows
 from endcap.types import FloatArray, IntArray, TimeArray
 
 
@@ -90,3 +91,26 @@ class SessionIndex:
     def frequency(self) -> FloatArray:
         """(items,) in how many sessions each item was. A view."""
         return self._frequency.values
+
+    def pack(self) -> Packed:
+        """Everything, as arrays."""
+        members, members_edges = pack_rows(self._members, "i")
+        sessions, sessions_edges = pack_rows(self._sessions, "i")
+        opened = [(user, visit, session) for user, (visit, session) in sorted(self._open.items())]
+        return {
+            "members": members,
+            "members_edges": members_edges,
+            "sessions": sessions,
+            "sessions_edges": sessions_edges,
+            "times": np.array(self._times, np.int64),
+            "frequency": self._frequency.values,
+            "open": np.array(opened, np.int64).reshape(-1, 3),
+        }
+
+    def unpack(self, arrays: Packed) -> None:
+        """Take over what ``pack`` gave."""
+        self._members = unpack_rows(arrays["members"], arrays["members_edges"], "i")
+        self._sessions = unpack_rows(arrays["sessions"], arrays["sessions_edges"], "i")
+        self._times = array("q", arrays["times"].tobytes())
+        self._frequency.load(arrays["frequency"])
+        self._open = {user: (visit, session) for user, visit, session in arrays["open"].tolist()}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
 from endcap.catalog.items import KINDS, Item, ItemChange
 from endcap.state.column import Column
+from endcap.state.packing import Packed, pack_json, unpack_json
 from endcap.types import BoolArray, FloatArray, IntArray, TimeArray, Vocabulary
 
 NEVER = np.iinfo(np.int64).max
@@ -68,6 +71,21 @@ class ShopState:
             self._expires[row] = NEVER if item.expires is None else item.expires
             self._group[row] = -1 if item.group_id is None else self._groups.add(item.group_id)
 
+    def pack(self) -> Packed:
+        """Everything, as arrays. The columns are left out: they follow from the items."""
+        items = [[row, _fields(item)] for row, item in self.listed_items()]
+        return {"items": pack_json(items), "meta": pack_json([len(self._items), self.version, self.active_version])}
+
+    def unpack(self, arrays: Packed) -> None:
+        """Take over what ``pack`` gave."""
+        rows, version, self.active_version = unpack_json(arrays["meta"])
+        self.grow(rows)
+        for row, values in unpack_json(arrays["items"]):
+            categories = tuple(values.pop("categories", ()))
+            change = ItemChange(self._vocabulary.name(row), "put", {**values, "categories": categories})
+            self.change(row, change)
+        self.version = version
+
     def get(self, item_id: str) -> Item | None:
         """The listed item with that id."""
         row = self._vocabulary.row(item_id)
@@ -115,3 +133,12 @@ class ShopState:
     def groups(self) -> IntArray:
         """(items,) the number of the item's group; -1 without."""
         return self._group.values
+
+
+_FIELDS = {field.name: field.default for field in fields(Item) if field.name != "item_id"}
+
+
+def _fields(item: Item) -> dict[str, object]:
+    """The fields of ``item`` that are set, without its id."""
+    values = {name: getattr(item, name) for name in _FIELDS}
+    return {name: value for name, value in values.items() if value != _FIELDS[name]}

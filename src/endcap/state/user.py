@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from endcap.config import StateConfig
-from endcap.events.schema import TYPE_CODES
+from endcap.events.schema import EVENT_TYPES, TYPE_CODES
+from endcap.state.packing import Packed, pack_json, pack_rows, unpack_json, unpack_rows
 from endcap.types import FloatArray, IntArray, TimeArray
+
+CRUMB = 1e-4
+"""Pieces: what is left of a purchase below this is rounding (0.1 kg is not quite 0.1 in a float32)."""
 
 _PURCHASE = TYPE_CODES["purchase"]
 
@@ -76,14 +81,14 @@ class UserHistory:
                 taken = min(quantity, self._quantities[at])
                 quantity -= taken
                 self._quantities[at] -= taken
-                if self._quantities[at] <= 0:
+                if self._quantities[at] < CRUMB:
                     vanished.append(self._times[at])
                     for column in (self._items, self._times, self._types, self._quantities):
                         del column[at]
         return vanished
 
     def absorb(self, other: UserHistory, max_history: int) -> None:
-        """Take over what ``other`` did, merged by time; its current visit becomes part of this one's."""
+        """Take over what ``other`` did, merged by time; the later of the two current visits stays, alone."""
         order = np.argsort(np.concatenate([self.times, other.times]), kind="stable")
         for name in ("_items", "_times", "_types", "_quantities"):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -121,3 +126,37 @@ class UserHistory:
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+_LISTS = {"_items": "i", "_times": "q", "_types": "b", "_quantities": "f", "_session": "i"}
+"""What a history holds as arrays, with their types."""
+
+
+def pack_histories(histories: Sequence[UserHistory]) -> Packed:
+    """All ``histories``, as arrays."""
+    packed: Packed = {
+        "counts": np.array([[one.counts[name] for name in EVENT_TYPES] for one in histories], np.int64),
+        "last": np.array([(one.last_time, one.visit) for one in histories], np.int64),
+        "session_ids": pack_json([one.session_id for one in histories]),
+    }
+    for name, typecode in _LISTS.items():
+        flat, edges = pack_rows([getattr(one, name) for one in histories], typecode)
+        packed |= {name: flat, f"{name}_edges": edges}
+    return packed
+
+
+def unpack_histories(arrays: Packed) -> list[UserHistory]:
+    """The histories that ``pack_histories`` was given."""
+    columns = {name: unpack_rows(arrays[name], arrays[f"{name}_edges"], code) for name, code in _LISTS.items()}
+    histories = []
+    session_ids = unpack_json(arrays["session_ids"])
+    for at, (counts, (last_time, visit)) in enumerate(
+        zip(arrays["counts"].tolist(), arrays["last"].tolist(), strict=True)
+    ):
+        history = UserHistory()
+        for name, rows in columns.items():
+            setattr(history, name, rows[at])
+        history.counts.update({name: count for name, count in zip(EVENT_TYPES, counts, strict=True) if count})
+        history.last_time, history.visit, history.session_id = last_time, visit, session_ids[at]
+        histories.append(history)
+    return histories

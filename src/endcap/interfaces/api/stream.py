@@ -65,7 +65,7 @@ class _Stream:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _push(self, send: Send) -> None:
-        async with self._context.live.subscribe(self._request.user_id, self._request.visitor_id) as changed:
+        with self._context.live.signals.subscribed(self._request.user_id, self._request.visitor_id) as changed:
             message = await self._news()  # before the status goes out: it may be an error
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             while True:

@@ -16,11 +16,9 @@ from endcap.models.persistence import Manifest
 
 def run_training(home: Path, config: Config, seed: int | None = None) -> Manifest:
     """Encodes what is new, trains, activates; with bars. ``seed`` None: the configured one."""
-    with progress_bar("encoding texts") as show:
-        wiring.encode_items(home, config, show)
-    with progress_bar("training") as show:
-        chosen = config.train.seed if seed is None else seed
-        return wiring.train(home, config, chosen, time.time_ns() // 1_000_000, show)
+    chosen = config.train.seed if seed is None else seed
+    with progress_bar("training") as show, progress_bar("encoding texts") as encoding:
+        return wiring.train(home, config, chosen, time.time_ns() // 1_000_000, show, encoding)
 
 
 @click.command("train")

@@ -1,0 +1,139 @@
+"""A snapshot: the whole state at one offset in one file, so that a restart reads only the log's tail.
+
+The log stays the truth. A file that is torn, that other code or other settings made, or that belongs to
+another log is refused, and what it would have saved is replayed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from endcap.config import StateConfig
+from endcap.state.fold import State
+from endcap.state.packing import Packed, pack_json, prefixed, under, unpack_json
+from endcap.state.user import pack_histories, unpack_histories
+
+KEPT = 2
+"""Snapshots that stay; the older ones are deleted."""
+
+Newest = Callable[[int], bytes | None]
+"""The bytes of the log's entry at an offset; None if there is none. Tells one log from another."""
+
+
+def digest(state: State) -> str:
+    """Equal for states that are equal to the last bit. Hex, 32 characters."""
+    return _digest(_pack(state))
+
+
+def save(state: State, folder: Path, newest: Newest) -> Path:
+    """Write ``folder``/<offset>.npz, whole or not at all, and delete all but the newest ones.
+
+    Raises OSError if the disk refuses.
+    """
+    arrays = _pack(state)
+    arrays["made"] = pack_json([_maker(state.config), _entry(newest, state.offset), _digest(arrays)])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{state.offset:020d}.npz"
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for a flag
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load(folder: Path, config: StateConfig, newest: Newest) -> State:
+    """The state of the newest snapshot that may be trusted; the empty state if there is none."""
+    for path in _newest_first(folder):
+        try:
+            with path.open("rb") as file:  # opened here, because np.load leaves a torn file open
+                stored = np.load(file, allow_pickle=False)
+                arrays = {name: stored[name] for name in stored.files}
+            maker, entry, checksum = unpack_json(arrays.pop("made"))
+            offset = int(arrays["offset"])
+            if (maker, entry, checksum) == (_maker(config), _entry(newest, offset), _digest(arrays)):
+                return _unpack(arrays, config)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            continue  # torn: an older one, or the log, says the same
+    return State(config)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npz"), reverse=True)
+
+
+def _maker(config: StateConfig) -> str:
+    """Changes with the settings and with every line of the fold: only the same code goes on from a state."""
+    made_by = hashlib.blake2b(json.dumps(asdict(config), sort_keys=True).encode(), digest_size=16)
+    for path in _sources():
+        made_by.update(path.read_bytes())
+    return made_by.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    package = Path(__file__).parent.parent
+    yield from sorted(Path(__file__).parent.glob("*.py"))
+    yield from (package / "events" / "schema.py", package / "catalog" / "items.py")
+
+
+def _entry(newest: Newest, offset: int) -> str | None:
+    data = newest(offset)
+    return None if data is None else hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _digest(arrays: Packed) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        total.update(values.data if values.size else b"")
+    return total.hexdigest()
+
+
+def _pack(state: State) -> Packed:
+    dismissed = [(user, item) for user, items in sorted(state._dismissed.items()) for item in sorted(items)]
+    return {
+        "offset": np.array(state.offset, np.int64),
+        "events": np.array(state.events, np.int64),
+        "items": pack_json(list(state.items)),
+        "users": pack_json(list(state.users)),
+        "identified": pack_json(sorted(state._identified.items())),
+        "dismissed": np.array(dismissed, np.int64).reshape(-1, 2),
+        **prefixed("shop", state.shop.pack()),
+        **prefixed("popularity", state.popularity.pack()),
+        **prefixed("sessions", state.sessions.pack()),
+        **prefixed("baskets", state.baskets.pack()),
+        **prefixed("histories", pack_histories(state._histories)),
+    }
+
+
+def _unpack(arrays: Packed, config: StateConfig) -> State:
+    state = State(config)
+    for name in unpack_json(arrays["items"]):
+        state._item(name)
+    for name in unpack_json(arrays["users"]):
+        state.users.add(name)
+    state.shop.unpack(under("shop", arrays))
+    state.popularity.unpack(under("popularity", arrays))
+    state.sessions.unpack(under("sessions", arrays))
+    state.baskets.unpack(under("baskets", arrays))
+    state._histories = unpack_histories(under("histories", arrays))
+    state._identified = dict(unpack_json(arrays["identified"]))
+    for user, item in arrays["dismissed"].tolist():
+        state._dismissed.setdefault(user, set()).add(item)
+    state.offset, state.events = int(arrays["offset"]), int(arrays["events"])
+    return state

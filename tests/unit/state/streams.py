@@ -1,0 +1,64 @@
+"""Random streams of everything a log may hold, for properties of the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from endcap.catalog.items import ItemChange
+from endcap.events.schema import EVENT_TYPES, Event, Line
+from endcap.types import Activation, Entry
+
+START = 1_764_000_000_000
+_USERS = st.sampled_from(["ann", "bo", "çelik"])
+_VISITORS = st.sampled_from(["v1", "v2"])
+_ITEMS = st.sampled_from([f"i{number}" for number in range(8)])
+_MINUTES = st.integers(-200, 100_000)
+_LINES = st.lists(st.builds(Line, _ITEMS, st.floats(0.5, 5.0), st.none() | st.floats(0.0, 99.0)), max_size=3)
+
+
+def _event(kind: str, minutes: int, who: tuple[str | None, str | None], **rest: object) -> Event:
+    return Event(kind, START + minutes * 60_000, None, *who, **rest)  # type: ignore[arg-type]
+
+
+_EVENTS = st.builds(
+    _event,
+    st.sampled_from(EVENT_TYPES),
+    _MINUTES,
+    st.tuples(st.none() | _USERS, st.none() | _VISITORS).filter(any),
+    session_id=st.none() | st.sampled_from(["s1", "s2"]),
+    item_id=st.none() | _ITEMS,
+    items=_LINES.map(tuple),
+    consent=st.sampled_from([None, None, True, False]),
+)
+_FIELDS = st.fixed_dictionaries(
+    {"title": st.sampled_from(["Tea pot", "茶壶", "Lamp"])},
+    optional={
+        "price": st.floats(0.0, 500.0),
+        "sale_price": st.floats(0.0, 500.0),
+        "in_stock": st.booleans(),
+        "categories": st.sampled_from([("A > B",), ("C",)]),
+        "kind": st.sampled_from(["product", "review"]),
+        "group_id": st.sampled_from(["g1", "g2"]),
+        "attributes": st.just({"colour": "red", "sizes": [1, 2.5]}),
+        "expires": st.integers(0, 2 * START),
+        "available_from": st.integers(0, 2 * START),
+    },
+)
+_CHANGES = st.one_of(
+    st.builds(lambda item, fields: ItemChange(item, "put", fields), _ITEMS, _FIELDS),
+    st.builds(lambda item, on: ItemChange(item, "patch", {"in_stock": on, "price": None}), _ITEMS, st.booleans()),
+    st.builds(lambda item: ItemChange(item, "delete"), _ITEMS),
+)
+_BODIES = st.one_of(_EVENTS, _EVENTS, _EVENTS, _CHANGES, st.builds(Activation, st.sampled_from(["m1", "m2"])))
+
+
+def _numbered(bodies: Sequence[object]) -> list[Entry]:
+    return [
+        Entry(offset, getattr(body, "time", START + offset), body)  # item changes and activations have no own time
+        for offset, body in enumerate(bodies, 1)
+    ]
+
+
+STREAMS = st.lists(_BODIES, max_size=60).map(_numbered)
