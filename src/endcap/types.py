@@ -119,14 +119,15 @@ class Ranking:
         ``scores`` is (n,); entry ``j`` is item ``rows[j]``, or item ``j`` without ``rows``, which must
         ascend. One partition, no sort of the catalogue. NaN is never proposed.
         """
-        found = np.flatnonzero(scores > above)
+        found = (scores > above).nonzero()[0]
+        values = scores[found]
         if found.size > k > 0:
-            values = scores[found]
             kth = np.partition(values, found.size - k)[found.size - k]
-            found = found[values >= kth]  # ties at the edge stay in until row order decides
-        best = found[np.argsort(-scores[found], kind="stable")[: max(k, 0)]]
-        items = best if rows is None else rows[best]
-        return cls(items.astype(np.int32), scores[best].astype(np.float32))
+            edge = (values >= kth).nonzero()[0]  # ties at the edge stay in until row order decides
+            found, values = found[edge], values[edge]
+        order = np.argsort(-values, kind="stable")[: max(k, 0)]
+        items = found[order] if rows is None else rows[found[order]]
+        return cls(items.astype(np.int32), values[order].astype(np.float32, copy=False))
 
 
 @dataclass(frozen=True, slots=True)

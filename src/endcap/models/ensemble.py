@@ -58,26 +58,27 @@ class Blend:
 
 def _union(lists: Sequence[Ranking]) -> tuple[IntArray, FloatArray]:
     """All items of ``lists``, ascending, and (lists, items) each list's scaled scores."""
-    together = np.concatenate([found.items for found in lists]) if lists else np.empty(0, np.int32)
-    rows, place = np.unique(together, return_inverse=True)
+    end = 1 + max((int(found.items.max()) for found in lists if len(found)), default=-1)
+    proposed = np.zeros(end, np.bool_)
+    for found in lists:
+        proposed[found.items] = True
+    rows = proposed.nonzero()[0].astype(np.int32)
+    place = np.empty(end, np.int32)  # of each proposed item in rows; a sort would take five times as long
+    place[rows] = np.arange(rows.size, dtype=np.int32)
     parts = np.zeros((len(lists), rows.size), np.float32)
-    start = 0
-    for at, found in enumerate(lists):
-        parts[at, place[start : start + len(found)]] = _scaled(found.scores)
-        start += len(found)
-    return rows.astype(np.int32), parts
+    for part, found in zip(parts, lists, strict=True):
+        part[place[found.items]] = found.scores
+    best = np.array([found.scores[0] if len(found) else 0.0 for found in lists], np.float32)
+    best[best <= 0] = np.inf  # a list without a score above 0 says nothing
+    np.maximum(parts, 0.0, out=parts)
+    parts /= best[:, np.newaxis]
+    return rows, parts
 
 
 def _without(union: tuple[IntArray, FloatArray], seen: IntArray) -> tuple[IntArray, FloatArray]:
     rows, parts = union
     kept = ~np.isin(rows, seen)
     return rows[kept], parts[:, kept]
-
-
-def _scaled(scores: FloatArray) -> FloatArray:
-    """In [0, 1]: by the best of the list; what is below 0 counts as nothing."""
-    best = float(scores[0]) if scores.size else 0.0
-    return (np.maximum(scores, 0.0) / best).astype(np.float32) if best > 0 else np.zeros_like(scores)
 
 
 def learn_weights(

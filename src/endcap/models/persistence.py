@@ -35,7 +35,7 @@ class Manifest:
     encoder: str
     """The encoder whose vectors it goes with."""
     weights: Mapping[str, float]
-    """Of the blend, by model."""
+    """Of the blend, by model: every one that it was trained with, those of weight 0 too."""
     n_items: int
     items_digest: str
     """Of the ids of the first ``n_items`` rows: a version serves only the catalogue that it was trained on."""
@@ -44,6 +44,7 @@ class Manifest:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """On the validation split, before the last fit."""
     settings: Mapping[str, object] = field(default_factory=dict)
+    """The configuration that it was made with."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """By file."""
     problem: str | None = None
@@ -92,7 +93,7 @@ def save_version(models_dir: Path, learners: Mapping[str, Storable], manifest: M
 
 
 def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable], items: Vocabulary) -> Manifest:
-    """Fill ``learners`` with what the version holds; its manifest.
+    """Fill ``learners`` with what the version holds; its manifest. Those that it was trained without stay empty.
 
     Raises NotFoundError if there is no such version, ModelError if a file is missing, damaged, or the version
     was trained on another catalogue. Then the learners must not be used.
@@ -102,7 +103,8 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
     if items_digest(items, manifest.n_items) != manifest.items_digest:
         raise ModelError(f"{folder} was trained on another catalogue than this log holds: run endcap train")
     for name, learner in learners.items():
-        learner.from_arrays(load_arrays(_checked(folder / f"{name}.safetensors", manifest)))
+        if name in manifest.weights:
+            learner.from_arrays(load_arrays(_checked(folder / f"{name}.safetensors", manifest)))
     return manifest
 
 

@@ -108,21 +108,56 @@ class SessionKNN:
     def recommend(self, query: Query, k: int) -> Ranking:
         if self._index is None:
             raise NotFittedError(self)
-        found = self._neighbours(self._index, self._heard(self._index, query), self._index.session_of(query.user))
+        heard = self._heard(self._index, query)
+        found = self._neighbours(self._index, list(heard.values()), self._index.session_of(query.user))
         if found.sessions.size == 0:
             return Ranking()
         rows, scores = self._scores(self._index, found)
         return Ranking.top(scores, k, above=0.0, rows=rows)
 
-    def _heard(self, index: Sessions, query: Query) -> list[IntArray]:
-        """The newest sessions with each of the newest different items that are in any, newest item first."""
+    def contributions(self, query: Query, items: IntArray) -> FloatArray:
+        """(history, items): a neighbour's voice falls to the items it shares with the query, by their place weights.
+
+        An item that is several times in the history speaks at its newest place.
+        """
+        if self._index is None:
+            raise NotFittedError(self)
+        parts = np.zeros((query.history.size, items.size), np.float32)
+        heard = self._heard(self._index, query)
+        found = self._neighbours(self._index, list(heard.values()), self._index.session_of(query.user))
+        if found.sessions.size == 0:
+            return parts
+        shared = np.stack([np.isin(found.sessions, sessions) for sessions in heard.values()])  # (heard, neighbours)
+        shares = shared * self._place_weights(len(heard))[:, None]
+        shares *= found.voice / shares.sum(axis=0)
+        spoken = shares @ self._holds(self._index, found.sessions, items)  # (heard, items)
+        newest = {row: place for place, row in enumerate(query.history.tolist())}
+        for row, part in zip(heard, spoken, strict=True):
+            if row in newest:
+                parts[newest[row]] = part
+        return parts
+
+    def _holds(self, index: Sessions, sessions: IntArray, items: IntArray) -> Numbers:
+        """(sessions, items): what a session's voice for an item is multiplied by; 0 where it does not hold it."""
+        column = np.full(index.frequency().size, -1, np.int32)
+        known = np.flatnonzero((items >= 0) & (items < column.size))
+        column[items[known]] = known
+        position, item = index.members(sessions)
+        wanted = column[item] >= 0
+        holds = np.zeros((sessions.size, items.size))
+        holds[position[wanted], column[item[wanted]]] = 1.0
+        holds[:, known] *= self._emphasis(index, items[known])
+        return holds
+
+    def _heard(self, index: Sessions, query: Query) -> dict[int, IntArray]:
+        """By item, newest first: the newest sessions with each of the newest different items that are in any."""
         of_session = self.settings.follow == "session" and query.session.size
         rows = query.session if of_session else query.history
-        heard: list[IntArray] = []
+        heard: dict[int, IntArray] = {}
         for item in dict.fromkeys(rows[::-1].tolist()):
             sessions = index.recent(item)[-self.settings.sessions :]
             if sessions.size:
-                heard.append(sessions)
+                heard[item] = sessions
             if len(heard) == self.settings.items:
                 break
         return heard
@@ -168,13 +203,18 @@ class SessionKNN:
         position, item = index.members(found.sessions)
         said = np.bincount(item, found.voice[position]).astype(np.float64)
         rows = np.flatnonzero(said)
-        scores = said[rows]
+        scores = said[rows] * self._emphasis(index, rows)
+        return rows.astype(np.int32), scores.astype(np.float32)
+
+    def _emphasis(self, index: Sessions, rows: NDArray[np.integer]) -> Numbers | float:
+        """(rows,) what the voices for each item are multiplied by."""
+        emphasis: Numbers | float = 1.0
         often = np.maximum(index.frequency()[rows], 1.0)
         if self.settings.idf:
-            scores *= 1.0 + np.log(max(index.count, 1) / often)
+            emphasis = 1.0 + np.log(max(index.count, 1) / often)
         if self.settings.lift:
-            scores /= (often + self.settings.shrink) ** self.settings.lift
-        return rows.astype(np.int32), scores.astype(np.float32)
+            emphasis = emphasis / (often + self.settings.shrink) ** self.settings.lift
+        return emphasis
 
 
 def _check(settings: SessionKNNSettings) -> None:

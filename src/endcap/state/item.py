@@ -68,6 +68,8 @@ class Popularity:
         }
         self.last_time = 0
         """Milliseconds since 1970 of the newest event counted."""
+        self.version = 0
+        """Counts the changes: what was derived from the counts is known to be current by one comparison."""
 
     def grow(self, items: int) -> None:
         """Make room for ``items`` rows."""
@@ -77,6 +79,7 @@ class Popularity:
     def add(self, item: int, weight: float, time: int) -> None:
         """Count an event of ``weight``; a negative weight takes back one that was counted at ``time``."""
         self.last_time = max(self.last_time, time)
+        self.version += 1
         for window in self._windows.values():
             window.add(item, weight, time)
 

@@ -78,6 +78,30 @@ def test_scores_equal_the_plain_loop(name: str) -> None:
     assert compared > 100
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_contributions_add_up_to_the_score_and_fall_to_items_that_the_neighbours_hold(name: str) -> None:
+    model = SessionKNN(settings=SETTINGS[name]).fit(random_past(5, users=8, items=15, size=600))
+    random = np.random.default_rng(1)
+    for _ in range(10):
+        touched = random.integers(17, size=int(random.integers(1, 14))).astype(np.int32)  # 15 and 16 are unknown
+        query = Query(history=touched, session=touched, user=int(random.integers(-1, 8)))
+        ranking = model.recommend(query, 99)
+        parts = model.contributions(query, ranking.items)
+        assert parts.shape == (touched.size, len(ranking))
+        np.testing.assert_allclose(parts.sum(axis=0), ranking.scores, rtol=1e-5)
+        assert not parts[touched >= 15].any()
+
+
+def test_a_contribution_follows_the_place_weights() -> None:
+    model = SessionKNN(settings=PLAIN).fit(past((0, "abc"), (1, "bc")))
+    query = follow(0, 1)  # the newest, b, counts 2 and a counts 1; session 0 shares both, session 1 only b
+    assert model.recommend(query, 9).scores.tolist() == [5.0, 5.0, 3.0]  # b and c of both sessions, a of session 0
+    np.testing.assert_allclose(
+        model.contributions(query, np.array([2, 0, -1, 99], np.int32)), [[1, 1, 0, 0], [4, 2, 0, 0]]
+    )
+    assert model.contributions(follow(25), np.array([2], np.int32)).tolist() == [[0.0]]
+
+
 def test_the_session_comes_first_and_the_history_stands_in() -> None:
     model = SessionKNN(settings=PLAIN).fit(past((0, "ab"), (1, "yz")))
     both = Query(history=np.array([0], np.int32), session=np.array([24], np.int32))
