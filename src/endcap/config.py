@@ -51,6 +51,8 @@ class ServeConfig:
 class TrainConfig:
     """What ``endcap train`` learns."""
 
+    models: tuple[str, ...] = ()
+    """Members of the blend, by name; none named: all."""
     validation_days: float = 14.0
     """The last days of the log, on which the weights of the blend are learnt."""
     als_factors: int = 64

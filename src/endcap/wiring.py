@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Config, Home, TrainConfig
 from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
-from endcap.errors import HomeError, ModelError, NotFoundError
+from endcap.errors import ConfigError, HomeError, ModelError, NotFoundError
 from endcap.evaluation.past import Past
 from endcap.events.log import entries, to_record
 from endcap.models.als import ALS
@@ -47,6 +48,8 @@ LEARNERS = ("als", "itemknn")
 """Members of the blend that must be fitted; the others read the state."""
 UNTRAINED = "untrained"
 """The version that serves before the first training: what needs no learning, in equal parts."""
+PERSONAL = ("session_knn", "itemknn", "als", "content")
+"""Members that follow from the visitor's history, and can say which item of it speaks for a proposal."""
 SIMILAR = {"content": 0.6, "itemknn": 0.4}
 TOGETHER = replace(BOUGHT_TOGETHER, items=10)
 """A cart has several items; each of the newest ten speaks."""
@@ -91,13 +94,25 @@ def blend_members(state: State, vectors: ItemVectors | None, config: TrainConfig
     return members
 
 
+def chosen_models(names: Sequence[str]) -> tuple[str, ...]:
+    """``names``, or every member of the blend where none is named. Raises ConfigError for one that does not exist."""
+    default = Config()
+    known = tuple(blend_members(State(default.state), ItemVectors(1), default.train))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"there is no model {unknown[0]!r:.80} to train: choose among {', '.join(known)}")
+    return tuple(names) or known
+
+
 def train(
     home: Path, config: Config, seed: int, now_ms: int, progress: Progress, encoding: Progress | None = None
 ) -> Manifest:
     """Train a version on the whole log and activate it. May run beside a server, which then loads it.
 
-    ``encoding`` follows the texts that have no vector yet, ``progress`` the rest. Raises DataError for a log without events.
+    ``encoding`` follows the texts that have no vector yet, ``progress`` the rest. Raises DataError for a log without
+    events, ConfigError for a name in ``train.models`` that no model has.
     """
+    names = chosen_models(config.train.models)
     log = open_log(home)
     try:
         vectors = ItemVectors(text_encoder().dim)
@@ -111,10 +126,10 @@ def train(
         workshop = Workshop(
             log=log,
             models_dir=Home(home).models,
-            config=config,
+            config=replace(config, train=settings),
             encoder=text_encoder().name,
-            members=lambda state: blend_members(state, vectors, settings),
-            learners=LEARNERS,
+            members=lambda state: _only(names, blend_members(state, vectors, settings)),
+            learners=[name for name in LEARNERS if name in names],
             prepare=prepare,
             keep=lambda state: keep_snapshot(home, state, log),
         )
@@ -154,18 +169,20 @@ def open_live(home: Path, config: Config) -> Live:
     A model that cannot be loaded is named in ``Live.model_problem``, and the untrained one serves. Raises
     HomeError if the home cannot be used or another process serves it.
     """
-    lock = _lock(home)
-    log = open_log(home)
-    engine, problem = open_engine(home, config, log)
-    text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
+    with ExitStack() as opened:
+        opened.enter_context(_lock(home))
+        log = open_log(home)
+        opened.callback(log.close)
+        engine, problem = open_engine(home, config, log)
+        text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
+        held = opened.pop_all()  # not closed here, unless something above failed
 
     def load(version: str) -> ServingModel:
         return serving_model(engine.state, engine.contents, config, Home(home).models, version)
 
     def close() -> None:
         keep_snapshot(home, engine.state, log)
-        log.close()
-        lock.close()
+        held.close()
 
     live = Live(log, engine, load, clock, close)
     live.model_problem = problem
@@ -234,6 +251,7 @@ def serving_model(state: State, contents: Contents, config: Config, models_dir: 
     else:
         learners = {name: cast(Storable, members[name]) for name in LEARNERS}
         manifest = load_version(models_dir, version, learners, state.items)
+        members = {name: member for name, member in members.items() if name not in LEARNERS or name in manifest.weights}
         weights, hides_seen = dict(manifest.weights), manifest.hides_seen
     together = SessionKNN(state.baskets, TOGETHER)
     search = Search(contents.vectors, contents.letters, state.items)
@@ -249,17 +267,21 @@ def serving_model(state: State, contents: Contents, config: Config, models_dir: 
             "popular": _alone(members, "popular"),
             "search": Blend({"search": search}, {"search": 1.0}),
         },
-        evidence=_evidence(members, ("content", "itemknn")),
+        evidence={"bought_together": together, **_evidence(members)},
         hides_seen=hides_seen,
     )
+
+
+def _only(names: Sequence[str], members: Mapping[str, Recommender]) -> dict[str, Recommender]:
+    return {name: member for name, member in members.items() if name in names}
 
 
 def _alone(members: Mapping[str, Recommender], name: str) -> Blend:
     return Blend({name: members[name]}, {name: 1.0})
 
 
-def _evidence(members: Mapping[str, Recommender], names: Sequence[str]) -> dict[str, Evidence]:
-    return {name: cast(Evidence, members[name]) for name in names if name in members}
+def _evidence(members: Mapping[str, Recommender]) -> dict[str, Evidence]:
+    return {name: cast(Evidence, members[name]) for name in PERSONAL if name in members}
 
 
 def _store(home: Path) -> VectorStore:

@@ -54,9 +54,9 @@ def run_example(example: Example, base: str) -> object:
 
 
 def difference(shown: object, got: object, at: str = "answer") -> str | None:
-    """Where the shapes differ (fields, types, empty or not), or None. Values, and the names of parts, may differ."""
+    """Where the shapes differ (fields, types, empty or not), or None. Values, and the names of models, may differ."""
     if isinstance(shown, dict) and isinstance(got, dict):
-        if at.endswith(".parts"):
+        if at.endswith((".parts", ".evidence")):
             shown, got = {"part": list(shown.values())}, {"part": list(got.values())}
         if shown.keys() != got.keys():
             return f"{at} has {sorted(got)}, the page shows {sorted(shown)}"

@@ -159,6 +159,7 @@ def test_not_interested_takes_it_away(visit: Visit) -> None:
 
 def test_why_shows_parts_that_add_up_to_the_score(visit: Visit) -> None:
     page = visit.shop()
+    opened = page.locator("[data-row=for-you] .card .tile-title").first.inner_text()
     open_first(visit)
     page.wait_for_selector("[data-row=for-you] [data-mark]")
     page.locator("[data-row=for-you] .reason .link").first.click()
@@ -174,6 +175,7 @@ def test_why_shows_parts_that_add_up_to_the_score(visit: Visit) -> None:
     )
     assert ends[-2] == pytest.approx(ends[-1], abs=1e-3)
     assert len(page.locator(".why-sentence").inner_text()) > 8
+    expect(page.locator(".evidence-card b")).to_have_text(opened)  # the one thing that was looked at
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
 

@@ -12,6 +12,9 @@ from endcap.events.schema import Event
 from endcap.state.fold import State
 from endcap.types import Entry, IntArray, Query
 
+_Who = tuple[str | None, str | None, str | None]
+"""The ids of the user, or of the visitor where the user is not known, and of the session."""
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
@@ -36,27 +39,26 @@ def visit_cases(state: State, held_out: Sequence[Entry], most: int, seed: int) -
 
 def _visits(state: State, held_out: Sequence[Entry]) -> Iterator[Visit]:
     gap = state.config.session_gap_minutes * 60_000
-    found: dict[tuple[str, str | None], list[tuple[int, int]]] = {}
-    done: list[tuple[str, list[tuple[int, int]]]] = []
+    found: dict[_Who, list[tuple[int, int]]] = {}
+    done: list[tuple[_Who, list[tuple[int, int]]]] = []
     for entry in held_out:
         event = entry.body
         if not isinstance(event, Event) or event.consent is False or event.type in ("return", "dismiss"):
             continue
         if state.config.weights.get(event.type, 0.0) <= 0:
             continue
-        key = (event.user_id or event.visitor_id or "", event.session_id)
-        visit = found.setdefault(key, [])
+        who = (event.user_id, event.visitor_id if event.user_id is None else None, event.session_id)
+        visit = found.setdefault(who, [])
         if visit and event.session_id is None and event.time - visit[-1][0] > gap:
-            done.append((key[0], visit))
-            visit = found[key] = []
+            done.append((who, visit))
+            visit = found[who] = []
         rows = state.items.rows(line.item_id for line in event.lines())
         visit.extend((event.time, int(row)) for row in rows)
-    done += [(key[0], visit) for key, visit in found.items()]
-    for who, visit in done:
+    done += found.items()
+    for (user_id, visitor_id, _), visit in done:
         items = np.array(list(dict.fromkeys(row for _, row in visit)), np.int32)
         if items.size:
-            user = max(state.user_row(who, None), state.user_row(None, who))
-            yield Visit(user, visit[0][0], items)
+            yield Visit(state.user_row(user_id, visitor_id), visit[0][0], items)
 
 
 def _cases(state: State, visit: Visit) -> Iterator[Case]:

@@ -21,6 +21,8 @@ _WITHOUT_ITEM: dict[str, dict[Language, str]] = {
     "content": {"en": "Similar to what you looked at", "zh": "与您看过的商品相似"},
     "bought_together": {"en": "Often bought together", "zh": "常一起购买"},
 }
+NAMES_AN_ITEM = frozenset(_WITHOUT_ITEM)
+"""Parts whose sentence names an item of the history, where one speaks for it."""
 _PLAIN: dict[Language, str] = {"en": "Part of the catalogue", "zh": "店内商品"}
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from endcap import wiring
 from endcap.catalog.items import parse_change
 from endcap.config import load_config
-from endcap.errors import DataError
+from endcap.errors import DataError, InvalidFieldError
 from endcap.events.log import Body, entries, to_record
 from endcap.events.schema import parse_event
 from endcap.models.persistence import Manifest
 from endcap.serving.engine import Request
 
 BATCH = 10_000
+
+T = TypeVar("T")
 
 
 class Shop:
@@ -28,22 +34,27 @@ class Shop:
         self._home = home
         self._config = load_config(home / "config.toml")
         self._log = wiring.open_log(home)
-        self._engine, _ = wiring.open_engine(home, self._config, self._log)
+        try:
+            self._engine, _ = wiring.open_engine(home, self._config, self._log)
+        except BaseException:
+            self._log.close()
+            raise
 
     def add_items(self, frame: Any) -> int:
-        """Take in items: polars, pandas or any Arrow table with the columns of an item. How many were new or changed.
+        """Take in items: polars, pandas (needs pyarrow), any Arrow table, or a list of dicts. How many were stored.
 
-        Raises InvalidFieldError for the first row that is wrong; then none of them is stored.
+        Raises InvalidFieldError for the first row that is wrong, with its number from 0, and DataError for what is no
+        table; then none of them is stored.
         """
-        return self._append([parse_change("put", row) for row in _rows(frame)])
+        return self._append(_checked(_rows(frame), partial(parse_change, "put")))
 
     def add_events(self, frame: Any) -> int:
         """Take in events, in the order of the rows. How many were new.
 
-        Raises InvalidFieldError for the first row that is wrong; then none of them is stored.
+        A ``quantity`` or ``price`` column belongs to the row's ``item_id``. Raises as ``add_items`` does.
         """
         now = wiring.clock()
-        return self._append([parse_event(_with_line(row), now) for row in _rows(frame)])
+        return self._append(_checked(_rows(frame), lambda row: parse_event(_with_line(row), now)))
 
     def train(self, seed: int | None = None) -> Manifest:
         """Learn from all that was added, and serve it. Raises DataError without events."""
@@ -94,18 +105,44 @@ class Shop:
 
 
 def _rows(frame: Any) -> list[dict[str, object]]:
-    """The rows of any table as mappings; empty cells are left out."""
-    try:
-        table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a {type(frame).__name__} is no table: give polars, pandas or an Arrow table") from error
-    return [{name: value for name, value in row.items() if value is not None} for row in table.to_dicts()]
+    """The rows of any table as mappings, in JSON's words; empty cells are left out."""
+    rows: Sequence[Mapping[str, object]]
+    if isinstance(frame, (list, tuple)) and all(isinstance(row, Mapping) for row in frame):
+        rows = frame  # a frame would drop what only later rows have
+    else:
+        try:
+            rows = (frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)).to_dicts()
+        except (TypeError, ValueError, ImportError, PolarsError) as error:
+            name = type(frame).__name__
+            raise DataError(f"a {name} is no table ({error}): give polars, pandas or an Arrow table") from error
+    return [{name: _plain(value) for name, value in row.items() if value is not None} for row in rows]
 
 
-def _with_line(row: Mapping[str, object]) -> dict[str, object]:
+def _plain(value: object) -> object:
+    """``value`` as JSON has it: a moment (UTC where it has no zone) or a date as RFC 3339, a decimal as a number.
+
+    Of a struct the empty cells are left out: a column of structs has the fields of all its rows in every one.
+    """
+    if isinstance(value, date):  # a datetime is one
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items() if part is not None}
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _checked(rows: Sequence[Mapping[str, object]], parse: Callable[[Mapping[str, object]], T]) -> list[T]:
+    bodies = []
+    for number, row in enumerate(rows):
+        try:
+            bodies.append(parse(row))
+        except InvalidFieldError as error:
+            raise InvalidFieldError(error.field, f"row {number}: {error}") from error
+    return bodies
+
+
+def _with_line(row: Mapping[str, object]) -> Mapping[str, object]:
     """A flat row with a quantity or a price as an event with one line."""
-    fields = dict(row)
-    line = {name: fields.pop(name) for name in ("quantity", "price") if name in fields}
-    if line and "item_id" in fields:
-        fields["items"] = [{"item_id": fields.pop("item_id"), **line}]
-    return fields
+    line = {name: row[name] for name in ("item_id", "quantity", "price") if name in row}
+    if "item_id" not in line or len(line) == 1 or "items" in row:
+        return row
+    return {name: value for name, value in row.items() if name not in line} | {"items": [line]}

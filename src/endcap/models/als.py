@@ -77,6 +77,30 @@ class ALS:
         user = self._fold_in(factors[rows].astype(np.float64), weights)  # (factors,)
         return Ranking.top(factors @ user.astype(np.float32), k)
 
+    def contributions(self, query: Query, items: IntArray) -> FloatArray:
+        """(history, items): the score is a sum over the history (Hu, Koren, Volinsky 2008, section 5).
+
+        An item that is several times in the history shares out what it says by weight.
+        """
+        factors = self._fitted()
+        parts = np.zeros((query.history.size, items.size), np.float32)
+        known = np.flatnonzero((items >= 0) & (items < factors.shape[0]))
+        heard = np.flatnonzero((query.history >= 0) & (query.history < factors.shape[0]))
+        rows, weights = _summed(query, factors.shape[0])
+        if rows.size == 0 or known.size == 0:
+            return parts
+        said = self._said(factors[rows].astype(np.float64), weights, factors[items[known]].astype(np.float64))
+        place = np.searchsorted(rows, query.history[heard])
+        single = query.weights[heard] if query.weights.size else np.ones(heard.size)
+        share = np.divide(single, weights[place], out=np.zeros(heard.size), where=weights[place] > 0)
+        parts[np.ix_(heard, known)] = said[place] * share[:, None]
+        return parts
+
+    def _said(self, history: Matrix, weights: Matrix, wanted: Matrix) -> Matrix:
+        """(history, wanted): ``wanted`` A^-1 (1 + alpha w_i) ``y_i``, whose sum over the history is the score."""
+        _, solved, _ = dposv(self._system(history, weights), wanted.T, overwrite_a=True)  # (factors, wanted)
+        return (history * (1.0 + self.alpha * weights)[:, None]) @ solved  # type: ignore[no-any-return]
+
     def user_vector(self, query: Query) -> Matrix:
         """(factors,): where the history puts the user; zeros if it holds nothing that was learnt."""
         factors = self._fitted()
@@ -106,11 +130,13 @@ class ALS:
 
     def _fold_in(self, factors: Matrix, weights: Matrix) -> Matrix:
         """The user's vector for items with ``factors`` (history, factors) and ``weights`` (history,)."""
-        extra = self.alpha * weights  # confidence beyond the 1 of every pair
-        left = self._gram + factors.T @ (factors * extra[:, None])  # (factors, factors)
-        right = (1.0 + extra) @ factors  # (factors,)
-        _, solution, _ = dposv(left, right, overwrite_a=True, overwrite_b=True)
+        right = (1.0 + self.alpha * weights) @ factors  # (factors,)
+        _, solution, _ = dposv(self._system(factors, weights), right, overwrite_a=True, overwrite_b=True)
         return solution  # type: ignore[no-any-return]  # scipy's lapack has no types
+
+    def _system(self, factors: Matrix, weights: Matrix) -> Matrix:
+        """(factors, factors): A, the left side of the user's equation; ``alpha w`` is confidence beyond 1."""
+        return self._gram + factors.T @ (factors * (self.alpha * weights)[:, None])
 
 
 def _summed(query: Query, n_items: int) -> tuple[IntArray, Matrix]:

@@ -6,7 +6,7 @@ Reads the log only; the caller activates the version by one more entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -86,6 +86,7 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
         items_digest=items_digest(state.items, len(state.items)),
         hides_seen=hides_seen,
         metrics=metrics,
+        settings={"state": asdict(workshop.config.state), "train": asdict(workshop.config.train)},
     )
     saved = save_version(workshop.models_dir, learners, manifest)
     progress(7, 7)

@@ -12,35 +12,38 @@ FILL_STEP = 0.999
 
 
 def rank(proposals: Proposals, visible: BoolArray, groups: IntArray, k: int) -> Proposals:
-    """The ``k`` best of what ``visible`` (items,) lets through, best first, equal scores in row order.
+    """The first ``k`` of what ``visible`` (items,) lets through, in the order of ``proposals``: best first.
 
     Of items of one group (``groups`` (items,), -1 for none) only the best is kept.
     """
     shown = proposals.rows < visible.size
     shown[shown] = visible[proposals.rows[shown]]
-    rows, parts = proposals.rows[shown], proposals.parts[:, shown]
-    order = np.lexsort((rows, -parts.sum(axis=0)))
-    if (groups[rows] >= 0).any():
-        order = order[_first_of_group(groups[rows[order]])]
-    order = order[:k]
-    return Proposals(rows[order], parts[:, order], proposals.names)
+    places = shown.nonzero()[0]
+    of_groups = groups[proposals.rows[places]]
+    if (of_groups >= 0).any():
+        places = places[_first_of_group(of_groups)]
+    places = places[:k]
+    return Proposals(proposals.rows[places], proposals.parts[:, places], proposals.names)
 
 
-def fill(ranked: Proposals, name: str, scores: FloatArray, visible: BoolArray, k: int) -> Proposals:
+def fill(ranked: Proposals, name: str, scores: FloatArray, visible: BoolArray, groups: IntArray, k: int) -> Proposals:
     """``ranked``, filled up to ``k`` with the best of ``scores`` (items,) that ``visible`` lets through.
 
-    What is filled in has the one part ``name``, scaled to stay below what was proposed.
+    What is filled in has the one part ``name``, scaled to stay below what was proposed. Of items of one group
+    (``groups`` (items,), -1 for none) only one is in the list, here too.
     """
     missing = k - ranked.rows.size
     free = np.flatnonzero(visible[: scores.size])
     free = free[~np.isin(free, ranked.rows)]
     if missing <= 0 or free.size == 0:
         return ranked
-    order = np.argsort(-scores[free], kind="stable")[:missing]
-    rows = free[order].astype(np.int32)
+    wanted = free[np.argsort(-scores[free], kind="stable")].astype(np.int32)
+    places = _first_of_group(groups[np.concatenate([ranked.rows, wanted])]) - ranked.rows.size
+    rows = wanted[places[places >= 0][:missing]]
     last = float(ranked.parts.sum(axis=0)[-1]) if ranked.rows.size else 1.0
     best = float(scores[rows].max(initial=0.0))
-    values = np.maximum(scores[rows], 0.0) * (FILL_STEP * max(last, 0.0) / best if best > 0 else 0.0)
+    shares = np.maximum(scores[rows], 0.0) / (best or 1.0)  # in [0, 1] first: counts long decayed are tiny
+    values = shares * (FILL_STEP * max(last, 0.0))
     names = ranked.names if name in ranked.names else (*ranked.names, name)
     parts = np.zeros((len(names), ranked.rows.size + rows.size), np.float32)
     parts[: len(ranked.names), : ranked.rows.size] = ranked.parts

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from endcap.catalog.items import ItemChange
+from endcap.catalog.items import KINDS, ItemChange
 from endcap.errors import InvalidFieldError
-from endcap.explain.why import Language, reason
+from endcap.explain.why import NAMES_AN_ITEM, Language, reason
 from endcap.models.ensemble import Blend, Proposals
 from endcap.protocols import Encoder, Evidence
 from endcap.ranking.rank import fill, rank
@@ -20,8 +20,6 @@ from endcap.types import BoolArray, Entry, IntArray, Query
 
 RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank")
 NEEDS_ITEMS = frozenset({"similar", "bought-together", "rerank"})
-EVIDENCE_ITEMS = 10
-"""Newest items of the history among which the one that speaks for a proposal is sought."""
 SPARE = 200
 """Proposals asked for beyond ``k``, to be left after hiding."""
 
@@ -53,6 +51,8 @@ class Recommended:
     reason: str
     parts: dict[str, float] | None
     """By model name; they add up to ``score``. Only where the request asked for an explanation."""
+    evidence: dict[str, str] | None
+    """By model name: the item of the visitor's own history that speaks most for it. Only with an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class Engine:
         """The list for ``request`` at ``now`` (milliseconds since 1970).
 
         New visitors, unknown ids and an empty shop get what there is: what is in demand, or an empty list.
-        Raises InvalidFieldError for a recipe that does not exist or lacks what it needs.
+        Raises InvalidFieldError for a recipe or a kind that does not exist, a recipe that lacks what it needs, a
+        ``where`` that cannot be read, and a ``k`` below 1.
         """
         model = self.model
         query, hidden = self._ask(request, now)
@@ -153,56 +154,67 @@ class Engine:
         ranked = rank(proposals, visible, self.state.shop.groups, request.k)
         if request.recipe == "search" or ranked.rows.size >= request.k:
             return ranked
-        return fill(ranked, "trending", self.state.popularity.scores("trending"), visible, request.k)
+        in_demand = self.state.popularity.scores("trending")
+        return fill(ranked, "trending", in_demand, visible, self.state.shop.groups, request.k)
 
     def _explained(
         self, model: ServingModel, request: Request, query: Query, ranked: Proposals
     ) -> tuple[Recommended, ...]:
         if ranked.rows.size == 0:
             return ()
-        names, parts = ranked.names, ranked.parts
-        scores = parts.sum(axis=0)
-        leading = np.where(scores > 0, parts.argmax(axis=0), -1)  # (k,)
-        evidence = self._evidence(model, query, ranked, leading)
+        scores = ranked.parts.sum(axis=0)
+        leading = np.where(scores > 0, ranked.parts.argmax(axis=0), -1)  # (k,)
+        spoken = {
+            name: self._witnesses(model.evidence[name], query, ranked.rows, asked)
+            for name, asked in _asked(model, request, ranked, leading).items()
+        }
         shown = []
-        for place, row in enumerate(ranked.rows.tolist()):
-            part = names[leading[place]] if leading[place] >= 0 else None
-            item = request.query if part == "search" else evidence.get(place)
-            explained = None
+        for place, (row, score, part) in enumerate(
+            zip(ranked.rows.tolist(), scores.tolist(), leading.tolist(), strict=True)
+        ):
+            name = ranked.names[part] if part >= 0 else None
+            about = request.query if name == "search" else self._title(spoken.get(name or "", {}).get(place))
+            sentence = reason(name, about, request.language)
+            parts = evidence = None
             if request.explain:
-                explained = {name: float(parts[at, place]) for at, name in enumerate(names) if parts[at, place]}
-            sentence = reason(part, item, request.language)
-            shown.append(Recommended(self.state.items.name(row), float(scores[place]), sentence, explained))
+                parts = {
+                    one: float(share) for one, share in zip(ranked.names, ranked.parts[:, place], strict=True) if share
+                }
+                evidence = {one: self.state.items.name(rows[place]) for one, rows in spoken.items() if place in rows}
+            shown.append(Recommended(self.state.items.name(row), score, sentence, parts, evidence))
         return tuple(shown)
 
-    def _evidence(self, model: ServingModel, query: Query, ranked: Proposals, leading: IntArray) -> dict[int, str]:
-        """By place in the list: the title of the item of the history that speaks most for it, where one does."""
-        heard = replace(
-            query,
-            history=query.history[-EVIDENCE_ITEMS:],
-            weights=query.weights[-EVIDENCE_ITEMS:],
-            times=query.times[-EVIDENCE_ITEMS:],
-        )
-        found: dict[int, str] = {}
-        if heard.history.size == 0:
-            return found
-        for name, witness in model.evidence.items():
-            if name not in ranked.names:
-                continue
-            places = np.flatnonzero(leading == ranked.names.index(name))
-            if places.size == 0:
-                continue
-            shares = witness.contributions(heard, ranked.rows[places])  # (history, places)
-            for place, best, share in zip(places.tolist(), shares.argmax(axis=0), shares.max(axis=0), strict=True):
-                item = self.state.shop.item(int(heard.history[best]))
-                if share > 0 and item is not None:
-                    found[place] = item.title
-        return found
+    def _witnesses(self, witness: Evidence, query: Query, rows: IntArray, places: IntArray) -> dict[int, int]:
+        """By place in the list, of ``places``: the row of the item of the history that speaks most for it, if any."""
+        if query.history.size == 0 or places.size == 0:
+            return {}
+        shares = witness.contributions(query, rows[places])  # (history, places)
+        speaker = query.history[shares.argmax(axis=0)]
+        speaks = shares.max(axis=0) > 0
+        return dict(zip(places[speaks].tolist(), speaker[speaks].tolist(), strict=True))
+
+    def _title(self, row: int | None) -> str | None:
+        item = None if row is None else self.state.shop.item(row)
+        return None if item is None else item.title
+
+
+def _asked(model: ServingModel, request: Request, ranked: Proposals, leading: IntArray) -> dict[str, IntArray]:
+    """By part: the places whose witness is wanted: all that have the part, or those whose reason names the item."""
+    places = {}
+    for at, name in enumerate(ranked.names):
+        if name in model.evidence and (request.explain or name in NAMES_AN_ITEM):
+            wanted = ranked.parts[at] > 0 if request.explain else leading == at
+            places[name] = np.flatnonzero(wanted).astype(np.int32)
+    return places
 
 
 def _check(request: Request) -> None:
     if request.recipe not in RECIPES:
         raise InvalidFieldError("recipe", f"recipe is {request.recipe!r}: use one of {', '.join(RECIPES)}")
+    if request.k < 1:
+        raise InvalidFieldError("k", f"k is {request.k}: ask for at least 1 item")
+    if request.kind is not None and request.kind not in KINDS:
+        raise InvalidFieldError("kind", f"kind is {request.kind!r:.80}: use one of {', '.join(KINDS)}")
     if request.recipe in NEEDS_ITEMS and not request.item_ids:
         raise InvalidFieldError("item_ids", f"the recipe {request.recipe!r} needs item_ids: what the list is about")
     if request.recipe == "search" and not request.query.strip():

@@ -8,10 +8,13 @@ that is open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from endcap.catalog.items import ItemChange
 from endcap.config import StateConfig
+from endcap.errors import ConfigError
 from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event
 from endcap.state.item import Popularity
 from endcap.state.pairs import SessionIndex
@@ -26,6 +29,8 @@ class State:
     """What every entry so far adds up to. Read it between two ``apply`` calls, in the thread that applies."""
 
     def __init__(self, config: StateConfig) -> None:
+        """Raises ConfigError for a weight of a type that no event has."""
+        _check_types(config.weights)
         self.config = config
         self.items = Vocabulary()
         self.users = Vocabulary()
@@ -101,6 +106,15 @@ class State:
             for part in (self.shop, self.popularity, self.sessions, self.baskets):
                 part.grow(known + 1)
         return item
+
+
+def _check_types(weights: Mapping[str, float]) -> None:
+    unknown = weights.keys() - set(EVENT_TYPES)
+    if unknown:
+        raise ConfigError(
+            f"config.toml: state.weights names {min(unknown)!r:.80}, which is no event type: "
+            f"there are {', '.join(EVENT_TYPES)}"
+        )
 
 
 def apply(state: State, entry: Entry) -> None:

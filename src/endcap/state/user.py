@@ -14,7 +14,7 @@ from endcap.state.packing import Packed, pack_json, pack_rows, unpack_json, unpa
 from endcap.types import FloatArray, IntArray, TimeArray
 
 CRUMB = 1e-4
-"""Pieces: what is left of a purchase below this is rounding (0.1 kg is not quite 0.1 in a float32)."""
+"""Pieces: less than this, left of a purchase or of a return, is rounding (0.1 kg is not quite 0.1 in a float32)."""
 
 _PURCHASE = TYPE_CODES["purchase"]
 
@@ -75,7 +75,7 @@ class UserHistory:
         """Take back ``quantity`` of the newest purchases of ``item``; the times of those that vanish wholly."""
         vanished = []
         for at in range(len(self._items) - 1, -1, -1):
-            if quantity <= 0:
+            if quantity < CRUMB:
                 break
             if self._items[at] == item and self._types[at] == _PURCHASE:
                 taken = min(quantity, self._quantities[at])

@@ -65,6 +65,22 @@ def test_an_empty_history_has_the_zero_vector_and_no_ranking(model: ALS) -> None
     assert len(model.recommend(follow(999), 5)) == 0
 
 
+def test_contributions_add_up_to_the_score(model: ALS) -> None:
+    query = Query(
+        history=np.array([3, 999, 7, 3, -1], np.int32), weights=np.array([1.0, 9.0, 5.0, 2.0, 9.0], np.float32)
+    )
+    ranking = model.recommend(query, 20)
+    parts = model.contributions(query, ranking.items)
+    np.testing.assert_allclose(parts.sum(axis=0), ranking.scores, atol=1e-5)
+    assert not parts[[1, 4]].any(), "what was not learnt says nothing"
+    np.testing.assert_allclose(parts[3], 2 * parts[0], rtol=1e-5)  # the same item, with twice the weight
+    by_one = model.contributions(follow(3), np.array([7, 999, -1], np.int32))
+    alone = model.recommend(follow(3), 20)
+    np.testing.assert_allclose(by_one[0, 0], alone.scores[alone.items == 7][0], atol=1e-6)
+    assert by_one[0, 1:].tolist() == [0.0, 0.0]
+    assert model.contributions(follow(999), np.array([3], np.int32)).tolist() == [[0.0]]
+
+
 def loss(items: NDArray[np.float64], model: ALS) -> float:
     """Equation 3 of the paper, for given item factors and the best user factors to them."""
     table = matrix(PAST).toarray()

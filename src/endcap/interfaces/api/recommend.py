@@ -106,7 +106,7 @@ def from_parameters(recipe: str, parameters: Sequence[tuple[str, str]]) -> Recom
 
 
 def _to_answer(made: Answer, took_ms: float) -> RecommendAnswer:
-    items = [RecommendedItem(item.item_id, item.score, item.reason, item.parts) for item in made.items]
+    items = [RecommendedItem(item.item_id, item.score, item.reason, item.parts, item.evidence) for item in made.items]
     return RecommendAnswer(made.request_id, items, made.model, made.offset, took_ms)
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/reports: what the imports kept, mended and dropped."""
+"""GET /v1/reports: what the imports kept, mended and dropped, and what evaluations found."""
 
 from __future__ import annotations
 

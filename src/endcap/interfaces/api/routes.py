@@ -130,7 +130,14 @@ OPERATOR = (
         ADMIN,
         s.ActivationReceipt,
     ),
-    Operation("GET", "/v1/reports", reports.get_reports, "What the imports kept and dropped", READ, s.ReportsAnswer),
+    Operation(
+        "GET",
+        "/v1/reports",
+        reports.get_reports,
+        "What the imports kept and dropped, and what evaluations found",
+        READ,
+        s.ReportsAnswer,
+    ),
     Operation("GET", "/v1/stats", health.get_stats, "The last minute, for charts", READ, s.StatsAnswer),
     Operation(
         "POST",

@@ -174,12 +174,16 @@ class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class RecommendedItem(Struct, omit_defaults=True):
-    """One item of a list; ``parts`` add up to the score."""
+    """One item of a list; ``parts`` add up to the score.
+
+    ``evidence``: for a part, the item of the visitor's own history that speaks most for it.
+    """
 
     item_id: str
     score: float
     reason: str | None = None
     parts: dict[str, float] | None = None
+    evidence: dict[str, str] | None = None
 
 
 class RecommendAnswer(Struct):

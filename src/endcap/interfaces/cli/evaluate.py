@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ from endcap.pipelines.evaluation_files import (
     read_touches,
     write_predictions,
 )
+from endcap.pipelines.report import write_file
 from endcap.types import Entry
 
 Protocol = Literal["time", "leave-last-out", "session"]
@@ -82,8 +84,9 @@ class Asked:
 def evaluate_command(**options: object) -> None:
     """Judge every model on the past: one table, with intervals and times.
 
-    Without --data the home's log is used, and its last 30 days are the test. The columns of --data: user_id, item_id,
-    time or pos; for sessions a list of item ids in `session`, and in --test `prefix` and `target`.
+    Without --data the home's log is used, and its last 30 days are the test; figures and page are kept in its reports/
+    too. The columns of --data: user_id, item_id, time or pos; for sessions a list of item ids in `session`, and in
+    --test `prefix` and `target`.
 
     Defaults: leave-last-out fits on `train` and hides what was seen; the others refit, and keep it.
     """
@@ -92,6 +95,7 @@ def evaluate_command(**options: object) -> None:
 
 def evaluate(asked: Asked) -> None:
     """Runs what was asked, prints the table, writes the files."""
+    kept = _kept(asked.home) if asked.data is None else None
     targets = [path for path in (asked.json_file, asked.predictions, asked.report) if path is not None]
     for path in targets:
         _check_target(path)
@@ -104,6 +108,9 @@ def evaluate(asked: Asked) -> None:
     found = run(problem, kit, plan, _watch())
     click.echo(as_text(found.report))
     _write(asked, found, ids)
+    if kept is not None:
+        _keep(kept, found)
+        targets.append(kept)
     for path in targets:
         click.echo(f"wrote {path}", err=True)
 
@@ -188,6 +195,16 @@ def _check_target(path: Path) -> None:
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise DataError(f"{path} cannot be written: name a file in a folder that is there and may be written")
+
+
+def _kept(home: Path) -> Path:
+    """Where the home keeps this evaluation's page; its figures lie beside it, under the same name with .json."""
+    return home / "reports" / f"evaluation-{datetime.now(UTC):%Y%m%dT%H%M%S}Z.html"
+
+
+def _keep(page: Path, found: Evaluation) -> None:
+    write_file(page.with_suffix(".json"), as_json(found.report).encode())
+    write_file(page, as_html(found.report).encode())
 
 
 def _write(asked: Asked, found: Evaluation, ids: IdTypes) -> None:

@@ -29,6 +29,7 @@ COMMENTS = {
     "serve.allowed_origins": "Web origins whose pages may call the API with an `events` key.",
     "serve.max_streams": "Open event streams at a time.",
     "train": "What `endcap train` learns.",
+    "train.models": "Members of the blend, by name; none named: all. `endcap train --models` goes before it.",
     "train.validation_days": "The last days of the log, on which the weights of the blend are learnt.",
     "train.als_factors": "Numbers per user and per item in the factor model (ALS).",
     "train.als_l2": "Its ridge penalty.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import msgspec
 
 from endcap import wiring
 from endcap.config import Config, load_config
+from endcap.errors import ConfigError
 from endcap.interfaces.cli.progress import progress_bar
 from endcap.models.persistence import Manifest
 
@@ -23,12 +25,23 @@ def run_training(home: Path, config: Config, seed: int | None = None) -> Manifes
 
 @click.command("train")
 @click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
+@click.option("--models", metavar="NAME,...", help="Blend only these; by default train.models of config.toml, or all.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Instead of train.seed of config.toml.")
 @click.option("--json", "as_json", is_flag=True, help="Machine output: the version's manifest.")
-def train_command(home: Path, seed: int | None, as_json: bool) -> None:
+def train_command(home: Path, models: str | None, seed: int | None, as_json: bool) -> None:
     """Learn a model from the log and activate it. It may run beside a server, which then serves the new version."""
-    manifest = run_training(home, load_config(home / "config.toml"), seed)
+    config = load_config(home / "config.toml")
+    if models is not None:
+        config = replace(config, train=replace(config.train, models=_names(models)))
+    manifest = run_training(home, config, seed)
     if as_json:
         click.echo(msgspec.json.encode(manifest))
     else:
         click.echo(f"Trained {manifest.version} on the log up to entry {manifest.offset:,}; it serves from now on.")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ConfigError(f"--models is {text!r}: name at least one of {', '.join(wiring.chosen_models(()))}")
+    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,12 +107,18 @@ def test_a_home_is_evaluated_by_time_with_every_model(tmp_path: Path, capsys: py
     make_shop(tmp_path)
     before = sorted(path.name for path in tmp_path.iterdir())
     assert main(["evaluate", "--home", str(tmp_path), "--k", "2"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "Protocol time, test 1970-01-26 to 1970-02-25: 8 cases" in out
     assert "content vectors" in out
     for name in ("session_knn", "itemknn", "als", "trending", "popular", "content", "blend"):
         assert f"\n{name} " in out
-    assert {path.name for path in tmp_path.iterdir()} - set(before) <= {"vectors"}  # nothing else is touched
+    assert {path.name for path in tmp_path.iterdir()} - set(before) == {"reports", "vectors"}  # nothing else is touched
+    page, figures = sorted((tmp_path / "reports").iterdir())
+    assert re.fullmatch(r"evaluation-\d{8}T\d{6}Z\.html", page.name)
+    assert figures.name == page.name.replace(".html", ".json")
+    assert f"wrote {page}" in err
+    assert page.read_text().startswith("<!doctype html>")
+    assert json.loads(figures.read_bytes())["models"].keys() >= {"als", "blend"}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 import { advice } from "./advice.js";
 import { itemDetails, recommend } from "./api.js";
-import { picture, setSentence } from "./card.js";
+import { hueVar, letter, picture, setSentence } from "./card.js";
 import { h } from "./dom.js";
 import { openDrawer } from "./drawer.js";
 import { hasWord, number, t } from "./i18n.js";
+import { setTitle } from "./title.js";
 
 const DIGITS = 3;
 
@@ -30,6 +31,20 @@ function bars(entry) {
   return h("ol", { class: "parts" }, rows, total);
 }
 
+/** The items of the visitor's own history that speak for it, the strongest first, each with the parts that it speaks through. */
+async function evidence(entry) {
+  const strongest = Object.entries(entry.evidence ?? {}).sort(([a], [b]) => (entry.parts[b] ?? 0) - (entry.parts[a] ?? 0));
+  const through = Map.groupBy(strongest, ([, itemId]) => itemId);
+  const items = await itemDetails([...through.keys()]);
+  const cards = [...through].filter(([itemId]) => items.has(itemId)).map(([itemId, parts]) => {
+    const names = parts.map(([part]) => partName(part)).join(", ");
+    const tile = h("span", { class: "tile", vars: { "--hue": hueVar(items.get(itemId)) } }, letter(items.get(itemId)));
+    const text = h("span", {}, h("b", {}, setTitle(items.get(itemId).title)), h("span", { class: "fine" }, names));
+    return h("li", { class: "evidence-card" }, tile, text);
+  });
+  return cards.length > 0 ? [h("h3", {}, t("why.evidence")), h("ul", { class: "evidence" }, cards)] : [];
+}
+
 async function explained(row, itemId) {
   const entry = row.answer.items.find((one) => one.item_id === itemId);
   if (entry?.parts && Object.keys(entry.parts).length > 0) return entry;
@@ -37,20 +52,21 @@ async function explained(row, itemId) {
   return data.items.find((one) => one.item_id === itemId) ?? entry;
 }
 
-function body(row, entry) {
+async function body(row, entry) {
   const sentence = entry.reason ? setSentence(entry.reason) : t("why.none");
   const parts = entry.parts && Object.keys(entry.parts).length > 0 ? [h("h3", {}, t("why.parts")), bars(entry)] : [];
   const place = row.answer.items.findIndex((one) => one.item_id === entry.item_id) + 1;
   const facts = t("why.facts", { place, model: row.answer.model ?? t("why.nomodel"), offset: number(row.answer.offset) });
-  return [h("p", { class: "why-sentence" }, sentence), ...parts, h("p", { class: "fine" }, facts)];
+  return [h("p", { class: "why-sentence" }, sentence), ...parts, ...(await evidence(entry)), h("p", { class: "fine" }, facts)];
 }
 
 /** Opens the drawer for one item of `row`; `dismiss(id)` says that the visitor does not want it. */
 export async function openWhy(row, itemId, dismiss) {
   try {
     const [items, entry] = await Promise.all([itemDetails([itemId]), explained(row, itemId)]);
+    const content = await body(row, entry);
     const no = h("button", { class: "button", type: "button", onclick: () => (dialog.close(), dismiss(itemId)) }, t("dismiss"));
-    const dialog = openDrawer("why", t("why.title"), picture(items.get(itemId)), ...body(row, entry), no);
+    const dialog = openDrawer("why", t("why.title"), picture(items.get(itemId)), ...content, no);
   } catch (error) {
     openDrawer("why", t("why.title"), h("p", { class: "note" }, advice(error)));
   }

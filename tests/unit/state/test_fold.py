@@ -1,0 +1,468 @@
+"""The fold: what a log adds up to, by hand and against slow versions."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.state.streams import START, STREAMS
+
+from endcap.catalog.items import parse_change
+from endcap.config import StateConfig
+from endcap.errors import ConfigError
+from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event, Line
+from endcap.state.fold import BASKET_TYPES, State, apply
+from endcap.state.snapshot import digest
+from endcap.state.user import CRUMB
+from endcap.types import MS_PER_DAY, Activation, Entry
+
+MINUTE = 60_000
+CONFIG = StateConfig()
+SMALL = StateConfig(max_history=5, max_session_items=3, sessions_per_item=2)
+
+
+def did(kind: str, who: str, *items: str | Line, at: float = 0, **more: Any) -> Event:
+    """An event of ``u:<id>`` or ``v:<id>``, ``at`` minutes after the start."""
+    more["user_id" if who.startswith("u:") else "visitor_id"] = who[2:]
+    lines = tuple(Line(item) if isinstance(item, str) else item for item in items)
+    return Event(kind, START + int(at * MINUTE), items=lines, **more)
+
+
+def joined(visitor: str, user: str, at: float = 0, **more: Any) -> Event:
+    return did("identify", f"u:{user}", at=at, visitor_id=visitor, **more)
+
+
+def fold(*bodies: object, config: StateConfig = CONFIG) -> State:
+    state = State(config)
+    for body in bodies:
+        apply(state, Entry(state.offset + 1, START, body))
+    return state
+
+
+def row(state: State, who: str) -> int:
+    return state.user_row(who[2:], None) if who.startswith("u:") else state.user_row(None, who[2:])
+
+
+def ids(state: State, rows: Any) -> list[str]:
+    return [state.items.name(one) for one in rows.tolist()]
+
+
+def history(state: State, who: str) -> list[str]:
+    return ids(state, state.history(row(state, who)).items)
+
+
+def visit(state: State, who: str) -> list[str]:
+    return ids(state, state.history(row(state, who)).session_items)
+
+
+def trending(state: State) -> dict[str, float]:
+    scores = state.popularity.scores("trending")
+    return {name: round(float(score), 5) for name, score in zip(state.items, scores, strict=True)}
+
+
+def together(state: State, baskets: bool = False) -> list[list[str]]:
+    """The items of every session, in order of the sessions' numbers."""
+    index = state.baskets if baskets else state.sessions
+    found: list[list[str]] = [[] for _ in range(index.count)]
+    position, items = index.members(np.arange(index.count, dtype=np.int32))
+    for at, item in zip(position.tolist(), items.tolist(), strict=True):
+        found[at].append(state.items.name(item))
+    return found
+
+
+# Log order
+
+
+@given(STREAMS)
+def test_the_same_log_gives_the_same_state(stream: list[Entry]) -> None:
+    states = [State(SMALL), State(SMALL)]
+    for state in states:
+        for entry in stream:
+            apply(state, entry)
+    assert digest(states[0]) == digest(states[1])
+    assert states[0].offset == len(stream)
+    assert states[0].events == sum(isinstance(entry.body, Event) for entry in stream)
+
+
+@given(STREAMS, st.data())
+@settings(deadline=None)
+def test_an_entry_that_is_not_newer_changes_nothing(stream: list[Entry], data: st.DataObject) -> None:
+    once, again = State(SMALL), State(SMALL)
+    for at, entry in enumerate(stream, 1):
+        apply(once, entry)
+        apply(again, entry)
+        apply(again, stream[data.draw(st.integers(0, at - 1))])
+    assert digest(once) == digest(again)
+
+
+def test_gaps_between_offsets_are_fine() -> None:
+    state = State(CONFIG)
+    apply(state, Entry(5, START, did("view", "u:ann", "a")))
+    apply(state, Entry(4, START, did("view", "u:ann", "b")))
+    apply(state, Entry(9, START, did("view", "u:ann", "c")))
+    assert (history(state, "u:ann"), state.offset) == (["a", "c"], 9)
+
+
+def test_catalogue_and_activation_are_part_of_it() -> None:
+    state = fold(
+        did("view", "u:ann", "seen"), parse_change("put", {"item_id": "a", "title": "A", "price": 3}), Activation("m2")
+    )
+    assert list(state.items) == ["seen", "a"]
+    assert state.shop.listed.tolist() == [False, True]
+    assert state.shop.active_version == "m2"
+    assert (state.offset, state.events) == (3, 1)
+    for part in (state.popularity.scores("trending"), state.sessions.frequency(), state.baskets.frequency()):
+        assert part.size == 2
+
+
+def test_a_weight_of_a_type_that_no_event_has_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"state\.weights names 'buy', which is no event type: there are impression"):
+        State(replace(CONFIG, weights={"view": 1.0, "buy": 5.0}))
+
+
+# What counts
+
+
+def test_each_type_counts_its_weight() -> None:
+    state = fold(*(did(kind, "u:ann", kind) for kind in EVENT_TYPES if kind not in ("return", "dismiss")))
+    expected = {kind: CONFIG.weights[kind] for kind in CONFIG.weights}
+    assert {name: score for name, score in trending(state).items() if score} == expected
+    assert history(state, "u:ann") == [kind for kind in EVENT_TYPES if kind in CONFIG.weights]
+    known = state.history(row(state, "u:ann"))
+    assert state.type_weights(known.types).tolist() == [CONFIG.weights[kind] for kind in history(state, "u:ann")]
+    assert known.counts == dict.fromkeys((kind for kind in EVENT_TYPES if kind not in ("return", "dismiss")), 1)
+
+
+def test_what_weighs_nothing_or_less_leaves_no_trace_but_its_count() -> None:
+    config = replace(CONFIG, weights={"view": 0.0, "impression": -1.0})
+    state = fold(did("view", "u:ann", "a"), did("impression", "u:ann", "a"), did("cart", "u:ann", "a"), config=config)
+    assert (history(state, "u:ann"), visit(state, "u:ann"), trending(state)) == ([], [], {"a": 0.0})
+    assert (state.sessions.count, state.baskets.count) == (0, 0)
+    assert state.history(0).counts == {"view": 1, "impression": 1, "cart": 1}
+
+
+def test_a_line_counts_once_whatever_its_quantity() -> None:
+    state = fold(did("purchase", "u:ann", Line("a", 12.0), "b"))
+    assert trending(state) == {"a": 5.0, "b": 5.0}
+    assert state.history(0).quantities.tolist() == [12.0, 1.0]
+
+
+def test_only_carts_and_purchases_make_baskets() -> None:
+    kinds = [kind for kind in CONFIG.weights if kind not in BASKET_TYPES]
+    state = fold(*(did(kind, "u:ann", kind) for kind in [*kinds, "cart", "purchase"]))
+    assert together(state) == [[*kinds, "cart", "purchase"]]
+    assert together(state, baskets=True) == [["cart", "purchase"]]
+
+
+@dataclass
+class Counted:
+    """One event that the slow version holds for somebody."""
+
+    item: str
+    time: int
+    weight: float
+    purchase: bool
+    left: float
+
+
+class SlowPopularity:
+    """Every counted event by owner in one list, without bounds; what was wholly returned is struck out."""
+
+    def __init__(self, stream: list[Entry]) -> None:
+        self.held: dict[str, list[Counted]] = defaultdict(list)
+        self.owner: dict[str, str] = {}
+        self.newest = 0
+        for entry in stream:
+            if isinstance(entry.body, Event):
+                self._take(entry.body)
+
+    def _take(self, event: Event) -> None:
+        visitor = f"v:{event.visitor_id}"
+        who = f"u:{event.user_id}" if event.user_id else self.owner.get(visitor, visitor)
+        if event.type == "identify" and event.user_id and event.visitor_id and self.owner.get(visitor) != who:
+            self.owner[visitor] = who
+            self.held[who] = sorted(self.held[who] + self.held.pop(visitor, []), key=lambda one: one.time)
+        for line in event.lines():
+            weight = CONFIG.weights.get(event.type, 0.0)
+            if event.type == "return":
+                self._return(who, line)
+            elif weight and event.consent is not False and event.type != "dismiss":
+                bought = event.type == "purchase"
+                self.held[who].append(Counted(line.item_id, event.time, weight, bought, line.quantity))
+                self.newest = max(self.newest, event.time)
+
+    def _return(self, who: str, line: Line) -> None:
+        left = line.quantity
+        for one in reversed(self.held[who]):
+            if one.purchase and one.item == line.item_id and left >= CRUMB:
+                taken = min(left, one.left)
+                one.left, left = one.left - taken, left - taken
+        self.held[who] = [one for one in self.held[who] if one.left >= CRUMB]
+
+    def score(self, item: str, half_life_days: float) -> float:
+        counted = [one for held in self.held.values() for one in held if one.item == item]
+        return sum(
+            one.weight * math.pow(2.0, -(self.newest - one.time) / (half_life_days * MS_PER_DAY)) for one in counted
+        )
+
+
+@given(STREAMS)
+@settings(max_examples=200, deadline=None)
+def test_popularity_and_histories_equal_the_slow_version(stream: list[Entry]) -> None:
+    state, slow = State(CONFIG), SlowPopularity(stream)
+    for entry in stream:
+        apply(state, entry)
+    for window, half_life in (("trending", 7.0), ("popular", 90.0)):
+        expected = [slow.score(item, half_life) for item in state.items]
+        np.testing.assert_allclose(state.popularity.scores(window), expected, rtol=1e-5, atol=1e-5)
+    for user, key in enumerate(state.users):
+        known = state.history(user)
+        assert ids(state, known.items) == [one.item for one in slow.held[key]]
+        assert known.times.tolist() == [one.time for one in slow.held[key]]
+        np.testing.assert_allclose(known.quantities, [one.left for one in slow.held[key]], rtol=1e-4, atol=1e-4)
+
+
+# Returns
+
+
+def test_a_return_takes_back_what_the_purchase_counted() -> None:
+    state = fold(
+        did("purchase", "u:ann", Line("a", 2.0), "b", at=0),
+        did("view", "u:ann", "a", at=1),
+        did("return", "u:ann", Line("a", 2.0), at=20_000),
+    )
+    assert history(state, "u:ann") == ["b", "a"]
+    expected = trending(fold(did("purchase", "u:ann", "b"), did("view", "u:ann", "a", at=1)))
+    assert trending(state) == {name: expected[name] for name in ("a", "b")}
+
+
+def test_a_return_of_a_part_leaves_the_purchase() -> None:
+    state = fold(did("purchase", "u:ann", Line("a", 3.0)), did("return", "u:ann", Line("a", 2.0)))
+    assert state.history(0).quantities.tolist() == [1.0]
+    assert trending(state) == {"a": 5.0}
+
+
+@pytest.mark.parametrize("consent", [None, False])
+def test_a_return_finds_only_ones_own_purchases_that_came_before_it(consent: bool | None) -> None:
+    returned = did("return", "u:bo", "a", consent=consent)
+    state = fold(did("purchase", "u:ann", "a"), returned, did("purchase", "u:bo", "a"))
+    assert trending(state) == {"a": 10.0}
+    assert (history(state, "u:ann"), history(state, "u:bo")) == (["a"], ["a"])
+
+
+def test_a_returned_item_stays_in_the_visit_and_in_the_sessions() -> None:
+    state = fold(did("purchase", "u:ann", "a", "b"), did("return", "u:ann", "a", at=1))
+    assert visit(state, "u:ann") == ["a", "b"]
+    assert together(state) == together(state, baskets=True) == [["a", "b"]]
+
+
+def test_a_purchase_as_a_visitor_can_be_returned_by_the_user() -> None:
+    state = fold(did("purchase", "v:1", "a"), joined("1", "ann", at=1), did("return", "u:ann", "a", at=2))
+    assert (history(state, "u:ann"), trending(state)) == ([], {"a": 0.0})
+
+
+# Visits and sessions
+
+
+def test_a_visit_is_a_session() -> None:
+    state = fold(
+        did("view", "u:ann", "a", at=0),
+        did("view", "u:bo", "c", at=1),
+        did("view", "u:ann", "b", at=30),
+        did("view", "u:ann", "c", at=61),
+    )
+    assert together(state) == [["a", "b"], ["c"], ["c"]]
+    assert visit(state, "u:ann") == ["c"]
+    assert state.sessions.session_of(row(state, "u:ann")) == 2
+
+
+def test_any_event_keeps_a_visit_open_also_one_that_counts_nothing() -> None:
+    between = [did("search", "u:ann", at=25), did("return", "u:ann", "a", at=50)]
+    state = fold(did("view", "u:ann", "a"), *between, did("view", "u:ann", "b", at=75))
+    assert together(state) == [["a", "b"]]
+
+
+def test_a_late_event_joins_the_open_visit_and_counts_as_in_time() -> None:
+    late = fold(did("view", "u:ann", "a", at=100), did("view", "u:ann", "b", at=0))
+    assert (together(late), visit(late, "u:ann"), history(late, "u:ann")) == ([["a", "b"]], ["a", "b"], ["a", "b"])
+    in_time = fold(did("view", "u:ann", "b", at=0), did("view", "u:ann", "a", at=100))
+    assert trending(late) == trending(in_time)
+    assert trending(late)["b"] < 1.0
+
+
+def test_sessions_named_by_the_shop_split_where_the_name_changes() -> None:
+    named = [("s1", "a", 0), ("s2", "b", 1), ("s2", "c", 500)]
+    state = fold(*(did("view", "u:ann", item, at=at, session_id=name) for name, item, at in named))
+    assert together(state) == [["a"], ["b", "c"]]
+
+
+# Who somebody is
+
+
+def test_users_and_visitors_of_one_id_are_different_people() -> None:
+    state = fold(did("view", "u:1", "a"), did("view", "v:1", "b"))
+    assert (history(state, "u:1"), history(state, "v:1")) == (["a"], ["b"])
+    assert list(state.users) == ["u:1", "v:1"]
+    assert state.user_row("1", "1") == state.user_row("1", None) == 0
+    assert state.user_row("2", None) == state.user_row(None, "2") == state.user_row(None, None) == -1
+
+
+def test_an_event_with_both_ids_is_the_users_and_joins_nobody() -> None:
+    state = fold(did("view", "v:1", "a"), did("view", "u:ann", "b", visitor_id="1"), did("view", "v:1", "c", at=1))
+    assert (history(state, "u:ann"), history(state, "v:1")) == (["b"], ["a", "c"])
+
+
+def test_identify_gives_the_visitors_past_and_future_to_the_user() -> None:
+    before = [did("view", "v:1", "a", at=0), did("view", "u:ann", "b", at=1), did("dismiss", "v:1", "x", at=2)]
+    state = fold(*before, joined("1", "ann", at=3), did("view", "v:1", "c", at=4))
+    ann = row(state, "u:ann")
+    assert state.user_row(None, "1") == ann
+    assert state.user_key(None, "1") == "u:ann"
+    assert history(state, "u:ann") == ["a", "b", "c"]
+    assert state.history(ann).counts == {"view": 3, "dismiss": 1, "identify": 1}
+    assert ids(state, state.dismissed(ann)) == ["x"]
+    visitor = state.users.row("v:1")
+    assert len(state.history(visitor)) == state.dismissed(visitor).size == 0, "nothing is held twice"
+
+
+def test_the_visit_on_the_shops_pages_goes_on_when_the_visitor_logs_in() -> None:
+    state = fold(did("view", "v:1", "a", at=0), joined("1", "ann", at=1), did("view", "u:ann", "b", at=2))
+    assert visit(state, "u:ann") == ["a", "b"]
+    over = fold(did("view", "v:1", "a", at=0), joined("1", "ann", at=40), did("view", "u:ann", "b", at=41))
+    assert visit(over, "u:ann") == ["b"]
+
+
+def test_a_second_identify_moves_only_what_comes_after_it() -> None:
+    state = fold(
+        did("view", "v:1", "a", at=0),
+        joined("1", "ann", at=1),
+        did("view", "v:1", "b", at=2),
+        joined("1", "bo", at=3),
+        did("view", "v:1", "c", at=4),
+        joined("1", "ann", at=5),
+        did("view", "v:1", "d", at=6),
+    )
+    assert (history(state, "u:ann"), history(state, "u:bo")) == (["a", "b", "d"], ["c"])
+
+
+def test_two_visitors_may_be_one_user() -> None:
+    bodies = [
+        did("view", "v:1", "a"),
+        did("view", "v:2", "b", at=1),
+        joined("1", "ann", at=2),
+        joined("2", "ann", at=3),
+    ]
+    state = fold(*bodies)
+    assert history(state, "u:ann") == ["a", "b"]
+    assert state.user_row(None, "1") == state.user_row(None, "2") == row(state, "u:ann")
+
+
+def test_the_same_identify_again_changes_only_what_any_event_does() -> None:
+    late = [did("view", "u:ann", "b", at=10), did("view", "u:ann", "c", at=5)]
+    state = fold(did("view", "v:1", "a"), joined("1", "ann", at=1), *late, joined("1", "ann", at=11))
+    assert history(state, "u:ann") == visit(state, "u:ann") == ["a", "b", "c"]
+
+
+def test_identify_without_a_visitor_joins_nobody() -> None:
+    state = fold(did("view", "v:1", "a"), did("identify", "u:ann"), did("identify", "v:1"))
+    assert (history(state, "u:ann"), history(state, "v:1")) == ([], ["a"])
+
+
+def test_dismissed_items_are_remembered_and_are_no_sign_of_taste() -> None:
+    state = fold(did("dismiss", "u:ann", "a", "b"), did("dismiss", "u:ann", "a"), did("view", "u:bo", "c"))
+    assert sorted(ids(state, state.dismissed(row(state, "u:ann")))) == ["a", "b"]
+    assert state.dismissed(row(state, "u:bo")).size == state.dismissed(-1).size == 0
+    assert (history(state, "u:ann"), visit(state, "u:ann"), trending(state)["a"]) == ([], [], 0.0)
+
+
+# Consent
+
+
+def test_without_consent_an_event_serves_its_session_alone() -> None:
+    state = fold(did("purchase", "v:1", "a", consent=False), did("view", "v:1", "b", at=1, consent=False))
+    assert visit(state, "v:1") == ["a", "b"]
+    assert (history(state, "v:1"), trending(state)) == ([], {"a": 0.0, "b": 0.0})
+    assert (state.sessions.count, state.baskets.count) == (0, 0)
+    assert visit(fold(did("view", "v:1", "a", consent=False), did("view", "v:1", "b", at=31)), "v:1") == ["b"]
+
+
+@given(STREAMS)
+@settings(deadline=None)
+def test_no_event_without_consent_changes_a_history_or_a_count(stream: list[Entry]) -> None:
+    def silent(entry: Entry) -> bool:
+        body = entry.body
+        return isinstance(body, Event) and body.consent is False and body.type not in ("return", "identify")
+
+    given_all, given_consented = State(SMALL), State(SMALL)
+    for entry in stream:
+        apply(given_all, entry)
+        if not silent(entry):
+            apply(given_consented, entry)
+    for user, key in enumerate(given_consented.users):
+        known, other = given_consented.history(user), given_all.history(given_all.users.row(key))
+        assert ids(given_consented, known.items) == ids(given_all, other.items)
+        assert known.times.tolist() == other.times.tolist()
+    scores, other_scores = given_consented.popularity.scores("popular"), given_all.popularity.scores("popular")
+    for item, score in zip(given_consented.items, scores, strict=True):
+        assert score == other_scores[given_all.items.row(item)]
+    known_users = set(given_consented.users)
+    unknown = [user for user, key in enumerate(given_all.users) if key not in known_users]
+    assert all(len(given_all.history(user)) == 0 for user in unknown)
+
+
+# What a model is asked
+
+
+def test_a_query_holds_the_history_with_its_weights_and_the_open_visit() -> None:
+    state = fold(
+        did("view", "u:ann", "a", at=0), did("purchase", "u:ann", "b", at=50), did("view", "u:ann", "a", at=51)
+    )
+    query = state.query(row(state, "u:ann"), START + 60 * MINUTE)
+    assert ids(state, query.history) == ["a", "b", "a"]
+    assert query.weights.tolist() == [1.0, 5.0, 1.0]
+    assert query.times.tolist() == [START, START + 50 * MINUTE, START + 51 * MINUTE]
+    assert ids(state, query.session) == ["b", "a"]
+    assert (query.user, query.now) == (0, START + 60 * MINUTE)
+
+
+@pytest.mark.parametrize(("minutes", "open_"), [(30, True), (30 + 1 / MINUTE, False)])
+def test_a_visit_is_over_after_the_gap_also_when_no_event_says_so(minutes: float, open_: bool) -> None:
+    state = fold(did("view", "u:ann", "a"))
+    query = state.query(0, START + round(minutes * MINUTE))
+    assert ids(state, query.session) == (["a"] if open_ else [])
+    assert ids(state, query.history) == ["a"]
+
+
+def test_nobody_is_asked_about_with_nothing_but_the_time() -> None:
+    query = State(CONFIG).query(-1, 5)
+    assert (query.history.size, query.session.size, query.user, query.now) == (0, 0, -1, 5)
+
+
+# Memory
+
+
+@given(STREAMS)
+@settings(deadline=None)
+def test_memory_is_bounded_by_the_settings(stream: list[Entry]) -> None:
+    state = State(SMALL)
+    for entry in stream:
+        apply(state, entry)
+    for user in range(len(state.users)):
+        assert len(state.history(user)) <= SMALL.max_history
+        assert state.history(user).session_items.size <= SMALL.max_session_items
+    for index in (state.sessions, state.baskets):
+        assert all(index.recent(item).size <= SMALL.sessions_per_item for item in range(len(state.items)))
+        sessions = np.arange(index.count, dtype=np.int32)
+        position, _ = index.members(sessions)
+        assert np.bincount(position, minlength=1).max() <= SMALL.max_session_items
+
+
+def test_the_codes_of_the_types_are_those_of_the_log() -> None:
+    state = fold(did("view", "u:ann", "a"), did("purchase", "u:ann", "a"))
+    assert state.history(0).types.tolist() == [TYPE_CODES["view"], TYPE_CODES["purchase"]]
