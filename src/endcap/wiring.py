@@ -57,6 +57,8 @@ EVERYTHING = 1_000_000
 """Candidates of each member where the caller's own list is to be ranked."""
 WORTH_KEEPING = 20_000
 """Entries that take about 0.3 s to replay; after fewer, no snapshot is written."""
+SHOWN_EVERY = 10_000
+"""Entries between two looks at how far a replay is."""
 
 _logger = logging.getLogger(__name__)
 
@@ -163,8 +165,8 @@ def evaluation_kit(home: Path | None, config: Config) -> Kit:
     return Kit({name: factory(name) for name in names}, vectors)
 
 
-def open_live(home: Path, config: Config) -> Live:
-    """The running shop of ``home``: locked, the log replayed, the active model loaded.
+def open_live(home: Path, config: Config, progress: Progress | None = None) -> Live:
+    """The running shop of ``home``: locked, the log replayed (``progress`` follows it), the active model loaded.
 
     A model that cannot be loaded is named in ``Live.model_problem``, and the untrained one serves. Raises
     HomeError if the home cannot be used or another process serves it.
@@ -173,7 +175,7 @@ def open_live(home: Path, config: Config) -> Live:
         opened.enter_context(_lock(home))
         log = open_log(home)
         opened.callback(log.close)
-        engine, problem = open_engine(home, config, log)
+        engine, problem = open_engine(home, config, log, progress)
         text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
         held = opened.pop_all()  # not closed here, unless something above failed
 
@@ -189,12 +191,14 @@ def open_live(home: Path, config: Config) -> Live:
     return live
 
 
-def replayed(home: Path, config: Config, log: Log) -> State:
+def replayed(home: Path, config: Config, log: Log, progress: Progress | None = None) -> State:
     """The state that ``log`` adds up to: the newest snapshot, and what came after it. Keeps a snapshot of long work."""
     state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log))
-    start = state.offset
+    start, last = state.offset, log.last_offset()
     for entry in entries(log, start):
         apply(state, entry)
+        if progress is not None and entry.offset % SHOWN_EVERY == 0:
+            progress(entry.offset - start, last - start)
     if state.offset - start >= WORTH_KEEPING:
         keep_snapshot(home, state, log)
     return state
@@ -213,9 +217,9 @@ def _entry_bytes(log: Log, offset: int) -> bytes | None:
     return found[1].data if found is not None and found[0] == offset else None
 
 
-def open_engine(home: Path, config: Config, log: Log) -> tuple[Engine, str | None]:
+def open_engine(home: Path, config: Config, log: Log, progress: Progress | None = None) -> tuple[Engine, str | None]:
     """The engine over the state of ``log``, and why the active model does not serve (None when it does)."""
-    state = replayed(home, config, log)
+    state = replayed(home, config, log, progress)
     encoder = text_encoder()
     contents = Contents(_store(home), encoder.dim)
     contents.fill(state.shop)

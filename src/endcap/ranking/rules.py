@@ -67,9 +67,8 @@ class Visibility:
 
     def _forget(self) -> None:
         self._version = self._shop.version
-        self._valid_until = 0
-        self._masks, self._frame = {}, None
-        self._where.clear()
+        self._valid_until = 0  # whatever else was derived is renewed with the masks
+        self._frame = None
 
     def _renew(self, now: int) -> None:
         shop = self._shop

@@ -13,6 +13,7 @@ from endcap.config import Config, ServeConfig, load_config
 from endcap.errors import ConfigError, HomeError
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
 from endcap.interfaces.api.server import ServerOptions, bind, check_access, serve
+from endcap.interfaces.cli.progress import progress_bar
 
 
 def check_port(config: ServeConfig) -> None:
@@ -29,7 +30,8 @@ def run_server(home: Path, config: Config, keep_alive_seconds: int = 30) -> None
     check_access(config.serve, keys)
     bound = bind(config.serve)  # first, because opening a large home takes a while
     try:
-        live = wiring.open_live(home, config)
+        with progress_bar("reading the log") as show:
+            live = wiring.open_live(home, config, show)
         options = ServerOptions(home, config.serve, keys, keep_alive_seconds)
         serve(live, bound, options, lambda address: _announce(address, keys))
     finally:
