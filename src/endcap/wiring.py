@@ -53,8 +53,6 @@ PERSONAL = ("session_knn", "itemknn", "als", "content")
 SIMILAR = {"content": 0.6, "itemknn": 0.4}
 TOGETHER = replace(BOUGHT_TOGETHER, items=10)
 """A cart has several items; each of the newest ten speaks."""
-EVERYTHING = 1_000_000
-"""Candidates of each member where the caller's own list is to be ranked."""
 WORTH_KEEPING = 20_000
 """Entries that take about 0.3 s to replay; after fewer, no snapshot is written."""
 SHOWN_EVERY = 10_000
@@ -263,7 +261,7 @@ def serving_model(state: State, contents: Contents, config: Config, models_dir: 
         version,
         proposers={
             "for-you": Blend(members, weights),
-            "rerank": Blend(members, weights, pool=EVERYTHING),
+            "rerank": Blend(members, weights),
             "similar": Blend(members, SIMILAR),
             "bought-together": Blend({"bought_together": together}, {"bought_together": 1.0}),
             "next": _alone(members, "session_knn"),

@@ -66,4 +66,4 @@ def test_arrays_of_another_shape_are_refused(make: Callable[[], Learner]) -> Non
     arrays = make().fit(PAST).to_arrays()
     for name in arrays:
         with pytest.raises(ModelError, match="train"):
-            make().from_arrays({**arrays, name: arrays[name][:, :-1]})
+            make().from_arrays({**arrays, name: arrays[name][..., :-1]})

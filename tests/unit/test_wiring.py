@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.unit.shops import DAY, MINUTE, NOW, TEA, basket, did, item, open_files_in
@@ -179,6 +180,15 @@ def test_the_active_version_serves_with_its_weights(trained: tuple[Path, str]) -
         similar = engine.recommend(Request("similar", item_ids=("lamp",), explain=True), NOW)
         parts = {one.item_id: one.parts or {} for one in similar.items}
         assert "itemknn" in parts["clock"]  # what only people know: a lamp and a clock are bought together
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_what_was_learnt_about_the_seen_serves(trained: tuple[Path, str], hides: bool) -> None:
+    home, version = trained
+    path = Home(home).models / version / "manifest.json"
+    path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | {"hides_seen": hides}))
+    with engine_of(home) as (engine, _):
+        assert engine.model.hides_seen is hides
 
 
 def test_a_training_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from polars.exceptions import PolarsError
 
 from endcap import wiring
 from endcap.catalog.items import parse_change
+from endcap.checks import parse_id
 from endcap.config import load_config
 from endcap.errors import DataError, InvalidFieldError
 from endcap.events.log import Body, entries, to_record
@@ -64,10 +65,21 @@ class Shop:
         return manifest
 
     def recommend(
-        self, recipe: str = "for-you", *, user_id: str | None = None, item_ids: Sequence[str] = (), **asked: Any
+        self,
+        recipe: str = "for-you",
+        *,
+        user_id: str | int | None = None,
+        item_ids: str | int | Sequence[str | int] = (),
+        **asked: Any,
     ) -> pl.DataFrame:
         """One list: item_id, score, rank (from 1), reason. ``asked``: the other fields of a Request, such as ``k``."""
-        request = Request(recipe, user_id=user_id, item_ids=tuple(item_ids), **asked)
+        about = [item_ids] if isinstance(item_ids, (str, int)) else item_ids
+        request = Request(
+            recipe,
+            user_id=None if user_id is None else parse_id("user_id", user_id),
+            item_ids=tuple(parse_id("item_ids", one) for one in about),
+            **asked,
+        )
         items = self._engine.recommend(request, wiring.clock()).items
         columns = {
             "item_id": [item.item_id for item in items],

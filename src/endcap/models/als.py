@@ -108,13 +108,16 @@ class ALS:
         return self._fold_in(factors[rows].astype(np.float64), weights)
 
     def to_arrays(self) -> Arrays:
-        return {"item_factors": self._fitted()}
+        return {"item_factors": self._fitted(), "l2_alpha": np.array([self.l2, self.alpha])}
 
     def from_arrays(self, arrays: Arrays) -> Self:
-        factors = arrays.get("item_factors")
+        factors, settings = arrays.get("item_factors"), arrays.get("l2_alpha")
+        if settings is None or settings.shape != (2,):
+            raise ModelError("l2_alpha is missing or not two numbers: train again")
         if factors is None or factors.ndim != 2 or factors.shape[1] != self.factors:
             shape = None if factors is None else factors.shape
             raise ModelError(f"item_factors has shape {shape}, not (items, {self.factors}): train with these settings")
+        self.l2, self.alpha = settings.astype(np.float64).tolist()  # fold-in goes with the training, not the config
         return self._take(factors.astype(np.float32))
 
     def _fitted(self) -> FloatArray:

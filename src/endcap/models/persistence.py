@@ -111,7 +111,7 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
 def list_versions(models_dir: Path) -> list[Manifest]:
     """Every version, the newest first; one that cannot be served says why in ``problem``."""
     found = []
-    for folder in models_dir.glob("[!.]*") if models_dir.is_dir() else ():
+    for folder in filter(Path.is_dir, models_dir.glob("[!.]*")) if models_dir.is_dir() else ():
         try:
             manifest = read_manifest(folder)
             for name in manifest.sha256:

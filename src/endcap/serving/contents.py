@@ -56,6 +56,11 @@ class Contents:
             del self._waiting[row]
         return np.array([row for row, _ in taken], np.int32), [text for _, text in taken]
 
+    def give_back(self, rows: IntArray, texts: list[str]) -> None:
+        """Those that were taken could not be encoded: they wait again, unless they have changed meanwhile."""
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            self._waiting.setdefault(row, text)
+
     def encode(self, texts: list[str]) -> FloatArray:
         """(n, dim) the vectors of ``texts``. Any thread."""
         return self._store.vectors(texts)

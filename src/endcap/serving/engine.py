@@ -123,7 +123,8 @@ class Engine:
         about = state.items.rows(request.item_ids)
         dismissed = state.dismissed(user)
         if request.recipe in ("similar", "bought-together"):
-            return Query(history=about, session=about, user=user, now=now), np.concatenate([about, dismissed])
+            hidden = np.concatenate([about, self._variants(about), dismissed])
+            return Query(history=about, session=about, user=user, now=now), hidden
         if request.recipe == "next":
             session = about if request.item_ids else personal.session
             return Query(history=session, session=session, user=user, now=now), np.concatenate([session, dismissed])
@@ -134,6 +135,13 @@ class Engine:
             seen = personal.history if self.model.hides_seen else personal.session
             return personal, np.concatenate([seen, dismissed])
         return personal, dismissed[:0]
+
+    def _variants(self, rows: IntArray) -> IntArray:
+        """Every item of the groups that ``rows`` are of."""
+        groups = self.state.shop.groups
+        wanted = groups[rows]
+        wanted = wanted[wanted >= 0]
+        return np.flatnonzero(np.isin(groups, wanted)).astype(np.int32) if wanted.size else rows[:0]
 
     def _visible(self, request: Request, now: int, hidden: IntArray) -> BoolArray:
         """(items,) what may be in this list."""
@@ -150,7 +158,8 @@ class Engine:
         return visible
 
     def _rank(self, model: ServingModel, request: Request, query: Query, visible: BoolArray) -> Proposals:
-        proposals = model.proposers[request.recipe].propose(query, request.k + SPARE)
+        most = len(self.state.items) if request.recipe == "rerank" else request.k + SPARE  # its list may lie far down
+        proposals = model.proposers[request.recipe].propose(query, most)
         ranked = rank(proposals, visible, self.state.shop.groups, request.k)
         if request.recipe == "search" or ranked.rows.size >= request.k:
             return ranked

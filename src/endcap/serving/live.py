@@ -252,7 +252,11 @@ class Live:
         try:
             while contents.waiting:
                 rows, texts = contents.take(ENCODE_BATCH)
-                contents.put(rows, await asyncio.to_thread(contents.encode, texts))
+                try:
+                    contents.put(rows, await asyncio.to_thread(contents.encode, texts))
+                except EndcapError:
+                    contents.give_back(rows, texts)  # the next change tries again
+                    raise
                 self.signals.everyone()
         except EndcapError as error:
             _logger.warning("items not encoded", extra={"reason": str(error)})

@@ -117,6 +117,18 @@ def test_what_was_added_counts_in_the_next_list(shop: Shop) -> None:
     assert "mug" in shop.recommend("search", query="tea mug")["item_id"].to_list()
 
 
+def test_one_id_needs_no_list_and_a_number_is_its_digits(shop: Shop) -> None:
+    shop.add_items(ITEMS)
+    shop.add_items([{"item_id": 42, "title": "Tea mug"}])
+    shop.add_events([{"type": "view", "user_id": 7, "item_id": 42}])
+    for one, same in (("pot", ["pot"]), (42, ["42"])):
+        assert shop.recommend("similar", item_ids=one).equals(shop.recommend("similar", item_ids=same))
+    assert shop.recommend(user_id=7).equals(shop.recommend(user_id="7"))
+    assert "42" not in shop.recommend(user_id=7)["item_id"].to_list()
+    with pytest.raises(InvalidFieldError, match="user_id must be a string of 1 to 256 characters"):
+        shop.recommend(user_id="")
+
+
 def test_a_repeated_event_id_is_stored_once(shop: Shop) -> None:
     rows = [{"event_id": "e1", "type": "view", "user_id": "u", "item_id": "pot"}]
     assert [shop.add_events(rows), shop.add_events(rows)] == [1, 0]

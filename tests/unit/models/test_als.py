@@ -140,6 +140,14 @@ def test_settings_out_of_range(wrong: dict[str, float]) -> None:
 
 def test_factors_of_another_width_are_refused() -> None:
     with pytest.raises(ModelError, match=r"shape \(3, 5\), not \(items, 8\)"):
-        ALS(factors=8).from_arrays({"item_factors": np.zeros((3, 5), np.float32)})
+        ALS(factors=8).from_arrays({"item_factors": np.zeros((3, 5), np.float32), "l2_alpha": np.ones(2)})
     with pytest.raises(ModelError, match="shape None"):
-        ALS(factors=8).from_arrays({})
+        ALS(factors=8).from_arrays({"l2_alpha": np.ones(2)})
+    with pytest.raises(ModelError, match="l2_alpha is missing or not two numbers: train again"):
+        ALS(factors=8).from_arrays({"item_factors": np.zeros((3, 8), np.float32)})
+
+
+def test_a_version_is_folded_in_as_it_was_trained_whatever_the_settings_say_now(model: ALS) -> None:
+    other = ALS(factors=model.factors, l2=9.0, alpha=7.0).from_arrays(model.to_arrays())
+    for query in (follow(1, 2, 3), follow(5)):
+        np.testing.assert_array_equal(other.recommend(query, 9).scores, model.recommend(query, 9).scores)

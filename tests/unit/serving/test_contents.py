@@ -93,6 +93,15 @@ def test_changed_again_while_being_encoded(contents: Contents) -> None:
     np.testing.assert_array_equal(contents.vectors.matrix[0], encoded("Desk lamp")[0])
 
 
+def test_what_could_not_be_encoded_waits_again_unless_it_changed_meanwhile(contents: Contents) -> None:
+    contents.change(0, Item("a", "Tea pot"))
+    contents.change(1, Item("b", "Tea cup"))
+    rows, texts = contents.take(10)
+    contents.change(1, Item("b", "Desk lamp"))
+    contents.give_back(rows, texts)
+    assert sorted(contents.take(10)[1]) == ["Desk lamp", "Tea pot"]
+
+
 def test_fill_takes_in_the_listed_items_as_single_changes_would(store: VectorStore) -> None:
     state = State(StateConfig())
     bodies = (*TEA, ItemChange("lamp", "delete"))

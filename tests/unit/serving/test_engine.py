@@ -109,6 +109,12 @@ def test_bought_together_counts_baskets_and_not_views(shop: Small) -> None:
     assert answer.items[0].reason == "Often bought together with “Tea pot”"
 
 
+def test_each_item_of_a_cart_speaks(shop: Small) -> None:
+    shop.add(basket("u4", "scarf", "clock"))
+    answer = shop.ask("bought-together", item_ids=("scarf", "cup"), explain=True)
+    assert {one.item_id for one in answer.items if one.parts and "bought_together" in one.parts} == {"clock", "pot"}
+
+
 def test_next_follows_the_given_items_or_the_open_visit(shop: Small) -> None:
     shop.add(did("view", "w", "lamp", NOW - MINUTE))
     given, own = shop.ask("next", user_id="w", item_ids=("cup",)), shop.ask("next", user_id="w")
@@ -152,6 +158,15 @@ def test_rerank_follows_the_visitor(shop: Small) -> None:
     shop.add(item("scarf2", "Blue wool scarf"), did("view", "w", "scarf", NOW - DAY))
     assert shop.ids("rerank", item_ids=("lamp", "scarf2"), user_id="w") == ["scarf2", "lamp"]
     assert shop.ids("rerank", item_ids=("lamp", "scarf2")) == ["lamp", "scarf2"]
+
+
+def test_rerank_knows_the_scores_of_the_least_wanted_too(store: VectorStore) -> None:
+    things = [f"i{n}" for n in range(210)]  # more than a list's candidates
+    sold = [basket("u", name, time=NOW - DAY + n * MINUTE) for n, name in enumerate(things)]
+    shop = Small(store, *[item(name, "Thing") for name in things], *sold)
+    (only,) = shop.ask("rerank", item_ids=("i0",), k=1, explain=True).items
+    assert only.parts is not None
+    assert only.parts.keys() >= {"trending", "popular"}
 
 
 # Everything holds for every recipe.
@@ -248,8 +263,19 @@ def test_of_one_group_one_is_shown_even_where_the_list_is_short(shop: Small, rec
     if recipe == "rerank":
         about = {"item_ids": ("pot", "pot-0", "pot-1", "cup")}
     shown = shop.ids(recipe, k=20, **about)
-    assert len({"pot", "pot-0", "pot-1", "pot-2"} & set(shown)) == 1
+    itself = recipe in ("similar", "bought-together")  # the list is about the pot: no variant of it belongs there
+    assert len({"pot", "pot-0", "pot-1", "pot-2"} & set(shown)) == (0 if itself else 1)
     assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("recipe", ["similar", "bought-together"])
+def test_a_variant_of_the_item_on_the_page_is_not_like_it(shop: Small, recipe: str) -> None:
+    shop.add(item("pot-2", "Tea pot 2", group_id="pots"))
+    assert "pot-2" in shop.ids(recipe, item_ids=("pot",))
+    shop.add(parse_change("patch", {"item_id": "pot", "group_id": "pots"}))
+    shown = shop.ids(recipe, item_ids=("pot",))
+    assert "cup" in shown
+    assert not {"pot", "pot-2"} & set(shown)
 
 
 def test_of_a_group_that_nobody_wants_yet_one_is_shown(shop: Small) -> None:
