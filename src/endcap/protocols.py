@@ -25,6 +25,18 @@ class Recommender(Protocol):
         ...
 
 
+class Scorer(Recommender, Protocol):
+    """A recommender that judges every item at once: what a blend is made of."""
+
+    def scores(self, query: Query) -> FloatArray:
+        """(rows,) by item row, never NaN; 0 or less says nothing. ``recommend`` gives the best of those above 0.
+
+        Shorter than the catalogue where the last rows have not been learnt, empty when it has nothing to go on.
+        For reading only.
+        """
+        ...
+
+
 class Trainable(Protocol):
     """Learns from the past in one go; fitting again forgets the earlier fit. Same seed, same result."""
 
@@ -45,7 +57,7 @@ class Storable(Protocol):
         ...
 
 
-class Learner(TrainableRecommender, Storable, Protocol):
+class Learner(Scorer, Trainable, Storable, Protocol):
     """A recommender with learnt weights: what a model folder holds."""
 
 

@@ -119,15 +119,20 @@ class Ranking:
         ``scores`` is (n,); entry ``j`` is item ``rows[j]``, or item ``j`` without ``rows``, which must
         ascend. One partition, no sort of the catalogue. NaN is never proposed.
         """
-        found = (scores > above).nonzero()[0]
+        found = _at_least_kth(scores, k, above)
         values = scores[found]
-        if found.size > k > 0:
-            kth = np.partition(values, found.size - k)[found.size - k]
-            edge = (values >= kth).nonzero()[0]  # ties at the edge stay in until row order decides
-            found, values = found[edge], values[edge]
         order = np.argsort(-values, kind="stable")[: max(k, 0)]
         items = found[order] if rows is None else rows[found[order]]
         return cls(items.astype(np.int32), values[order].astype(np.float32, copy=False))
+
+
+def _at_least_kth(scores: FloatArray, k: int, above: float) -> NDArray[np.intp]:
+    """Where ``scores`` are above ``above`` and not below the ``k``-th best; equal ones all stay, row order decides."""
+    found: NDArray[np.intp] = (scores > above).nonzero()[0]
+    if found.size > k > 0:
+        values = scores[found]
+        found = found[values >= np.partition(values, found.size - k)[found.size - k]]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

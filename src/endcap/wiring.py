@@ -35,7 +35,7 @@ from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
 from endcap.pipelines.evaluate import Factory, Kit
 from endcap.pipelines.train import Workshop
 from endcap.pipelines.train import train as train_version
-from endcap.protocols import Encoder, Evidence, Learner, Log, Recommender, Storable
+from endcap.protocols import Encoder, Evidence, Learner, Log, Scorer, Storable
 from endcap.serving.contents import Contents
 from endcap.serving.engine import Answer, Engine, Request, ServingModel
 from endcap.serving.live import Live
@@ -80,9 +80,9 @@ def open_log(home: Path) -> Log:
     return SqliteLog(Home(home).log)
 
 
-def blend_members(state: State, vectors: ItemVectors | None, config: TrainConfig) -> dict[str, Recommender]:
+def blend_members(state: State, vectors: ItemVectors | None, config: TrainConfig) -> dict[str, Scorer]:
     """Every member of the blend, over ``state``; those in LEARNERS are not fitted yet."""
-    members: dict[str, Recommender] = {
+    members: dict[str, Scorer] = {
         "session_knn": SessionKNN(state.sessions),
         "itemknn": ItemKNN(),
         "als": ALS(config.als_factors, config.als_l2, config.als_alpha, config.als_epochs, config.seed),
@@ -153,7 +153,7 @@ def evaluation_kit(home: Path | None, config: Config) -> Kit:
         return found
 
     def factory(name: str) -> Factory:
-        def make(past: Past) -> Recommender:
+        def make(past: Past) -> Scorer:
             model = blend_members(past.state, past.vectors, config.train)[name]
             return cast(Learner, model).fit(past.interactions) if name in LEARNERS else model
 
@@ -274,15 +274,15 @@ def serving_model(state: State, contents: Contents, config: Config, models_dir: 
     )
 
 
-def _only(names: Sequence[str], members: Mapping[str, Recommender]) -> dict[str, Recommender]:
+def _only(names: Sequence[str], members: Mapping[str, Scorer]) -> dict[str, Scorer]:
     return {name: member for name, member in members.items() if name in names}
 
 
-def _alone(members: Mapping[str, Recommender], name: str) -> Blend:
+def _alone(members: Mapping[str, Scorer], name: str) -> Blend:
     return Blend({name: members[name]}, {name: 1.0})
 
 
-def _evidence(members: Mapping[str, Recommender]) -> dict[str, Evidence]:
+def _evidence(members: Mapping[str, Scorer]) -> dict[str, Evidence]:
     return {name: cast(Evidence, members[name]) for name in PERSONAL if name in members}
 
 

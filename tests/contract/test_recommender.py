@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -19,13 +20,18 @@ from endcap.models.fallback import Fallback
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
 from endcap.models.popularity import Popularity
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
-from endcap.protocols import Recommender, TrainableRecommender
+from endcap.protocols import Recommender, Scorer, Trainable, TrainableRecommender
 from endcap.types import Interactions, Query, Ranking
 
 PAST = random_past(7)
 N_ITEMS = len(PAST.items)
 
-TRAINABLE: dict[str, Callable[[], TrainableRecommender]] = {
+
+class TrainableScorer(Scorer, Trainable, Protocol):
+    """What most of them are."""
+
+
+TRAINABLE: dict[str, Callable[[], TrainableScorer]] = {
     "trending": lambda: Popularity(window="trending"),
     "popular": lambda: Popularity(window="popular"),
     "item kNN, BM25": ItemKNN,
@@ -40,8 +46,8 @@ TRAINABLE: dict[str, Callable[[], TrainableRecommender]] = {
 class Combined:
     """A combinator together with the members it is fitted through."""
 
-    members: Mapping[str, TrainableRecommender]
-    combine: Callable[[Mapping[str, Recommender]], Recommender]
+    members: Mapping[str, TrainableScorer]
+    combine: Callable[[Mapping[str, TrainableScorer]], Recommender]
 
     def fit(self, interactions: Interactions) -> Combined:
         for member in self.members.values():
@@ -52,12 +58,15 @@ class Combined:
         return self.combine(self.members).recommend(query, k)
 
 
-def _members() -> dict[str, TrainableRecommender]:
+WEIGHTS = {"als": 0.5, "itemknn": 0.3, "popular": 0.2}
+
+
+def _members() -> dict[str, TrainableScorer]:
     return {"als": ALS(factors=6, epochs=3), "itemknn": ItemKNN(), "popular": Popularity()}
 
 
-def _blend(members: Mapping[str, Recommender]) -> Recommender:
-    return Blend(members, {"als": 0.5, "itemknn": 0.3, "popular": 0.2}, pool=10)
+def _blend(members: Mapping[str, Scorer]) -> Recommender:
+    return Blend(members, WEIGHTS)
 
 
 def _content() -> Content:
@@ -71,6 +80,14 @@ def _fitted(make: Callable[[], TrainableRecommender]) -> Recommender:
     return make().fit(PAST)
 
 
+def _fitted_scorer(make: Callable[[], TrainableScorer]) -> Scorer:
+    return make().fit(PAST)
+
+
+def _fitted_blend() -> Blend:
+    return Blend({name: member.fit(PAST) for name, member in _members().items()}, WEIGHTS)
+
+
 LEARNT: dict[str, Callable[[], TrainableRecommender]] = {
     **TRAINABLE,
     "fallback": lambda: Combined(_members(), lambda members: Fallback(list(members.values()))),
@@ -79,6 +96,12 @@ LEARNT: dict[str, Callable[[], TrainableRecommender]] = {
 RECOMMENDERS: Mapping[str, Callable[[], Recommender]] = {
     **{name: partial(_fitted, make) for name, make in LEARNT.items()},
     "content": _content,
+}
+
+SCORERS: Mapping[str, Callable[[], Scorer]] = {
+    **{name: partial(_fitted_scorer, make) for name, make in TRAINABLE.items()},
+    "content": _content,
+    "blend": _fitted_blend,
 }
 
 QUERIES = {
@@ -125,6 +148,19 @@ def test_at_most_k_known_items_each_once_best_first(recommender: Recommender, qu
     assert all(0 <= item < N_ITEMS for item in items)
     assert np.isfinite(ranking.scores).all()
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_the_list_is_the_best_of_the_scores(name: str, query: Query) -> None:
+    scorer = SCORERS[name]()
+    scores = scorer.scores(query)
+    assert scores.dtype == np.float32
+    assert scores.size <= N_ITEMS
+    assert not np.isnan(scores).any()
+    wanted = sorted((row for row in range(scores.size) if scores[row] > 0), key=lambda row: (-scores[row], row))
+    ranking = scorer.recommend(query, 7)
+    assert ranking.items.tolist() == wanted[:7]
+    assert ranking.scores.tolist() == scores[wanted[:7]].tolist()
 
 
 def test_every_recommender_has_something_to_say(recommender: Recommender) -> None:

@@ -70,12 +70,15 @@ class ALS:
         return self._take(trainer.item_factors)
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         factors = self._fitted()
         rows, weights = _summed(query, factors.shape[0])
         if rows.size == 0:
-            return Ranking()
+            return np.empty(0, np.float32)
         user = self._fold_in(factors[rows].astype(np.float64), weights)  # (factors,)
-        return Ranking.top(factors @ user.astype(np.float32), k)
+        return factors @ user.astype(np.float32)
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
         """(history, items): the score is a sum over the history (Hu, Koren, Volinsky 2008, section 5).

@@ -29,13 +29,15 @@ class Content:
         self._forget()
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         places = self._heard(query)
         if places.size == 0:
-            return Ranking()
+            return np.empty(0, np.float32)
         near, similarities = self._near(query.history[places])
         parts = similarities * self._shares(query, places)[:, np.newaxis]
-        scores = np.bincount(near.ravel(), weights=parts.ravel(), minlength=len(self._vectors))  # (n_items,)
-        return Ranking.top(scores.astype(np.float32), k, above=0.0)
+        return np.bincount(near.ravel(), weights=parts.ravel(), minlength=len(self._vectors)).astype(np.float32)
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
         """(history, items): the parts whose sum over the history is the score of each of ``items``."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from endcap.protocols import Recommender
+from endcap.protocols import Scorer
 from endcap.types import FloatArray, IntArray, Query, Ranking
 
 POOL = 200
-"""Candidates that each member may bring."""
+"""Candidates of each member among which weights are learnt."""
 STEPS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0)
 """What a weight is tried at, as a multiple of the others' sum."""
 ROUNDS = 3
@@ -20,72 +20,56 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """Candidates with the named parts that add up to their scores."""
+    """What is proposed: the named parts that add up to each item's score. An item of score 0 is not proposed."""
 
-    rows: IntArray
-    """(n,) item rows, each once."""
     parts: FloatArray
-    """(names, n); the sum over the names is the score."""
+    """(names, rows), by item row; at least 0."""
     names: tuple[str, ...]
+
+    def scores(self) -> FloatArray:
+        """(rows,) the sums of the parts."""
+        total: FloatArray = self.parts.sum(axis=0)
+        return total
 
 
 class Blend:
-    """Ranks items by the weighted sum of the members' scores, each list scaled by its best score to [0, 1].
+    """Ranks items by the weighted sum of the members' scores, each member's scaled by its best to [0, 1].
 
-    Scaling by the best of the list keeps how far it is ahead of the rest and needs no memory of other
-    queries. An item that a member did not bring among its ``pool`` best has no part of it. A member of weight
-    0 is not asked.
+    Scaling by the best keeps how far it is ahead of the rest and needs no memory of other queries. What a member
+    scores below 0 counts as nothing. A member of weight 0 is not asked. O(members x items) a query.
     """
 
-    def __init__(self, members: Mapping[str, Recommender], weights: Mapping[str, float], pool: int = POOL) -> None:
+    def __init__(self, members: Mapping[str, Scorer], weights: Mapping[str, float]) -> None:
         self._members = {name: member for name, member in members.items() if weights.get(name, 0.0) > 0}
         self.weights = {name: weights[name] for name in self._members}
-        self.pool = pool
 
     def recommend(self, query: Query, k: int) -> Ranking:
-        found = self.propose(query, k)
-        return Ranking(found.rows, found.parts.sum(axis=0))
+        return Ranking.top(self.scores(query), k, above=0.0)
 
-    def propose(self, query: Query, n: int) -> Proposals:
-        """The ``n`` best, best first, equal scores in row order, with each member's part."""
-        lists = [member.recommend(query, max(n, self.pool)) for member in self._members.values()]
-        rows, parts = _union(lists)
-        parts *= np.array(list(self.weights.values()), np.float32)[:, np.newaxis]
-        scores = parts.sum(axis=0)
-        best = Ranking.top(scores, n).items  # places in rows, which ascend
-        return Proposals(rows[best], parts[:, best], tuple(self._members))
+    def scores(self, query: Query) -> FloatArray:
+        return self.propose(query).scores()
+
+    def propose(self, query: Query) -> Proposals:
+        """Every item that a member has something to say for, with each member's part."""
+        said = [member.scores(query) for member in self._members.values()]
+        return Proposals(_scaled(said, list(self.weights.values())), tuple(self._members))
 
 
-def _union(lists: Sequence[Ranking]) -> tuple[IntArray, FloatArray]:
-    """All items of ``lists``, ascending, and (lists, items) each list's scaled scores."""
-    end = 1 + max((int(found.items.max()) for found in lists if len(found)), default=-1)
-    proposed = np.zeros(end, np.bool_)
-    for found in lists:
-        proposed[found.items] = True
-    rows = proposed.nonzero()[0].astype(np.int32)
-    place = np.empty(end, np.int32)  # of each proposed item in rows; a sort would take five times as long
-    place[rows] = np.arange(rows.size, dtype=np.int32)
-    parts = np.zeros((len(lists), rows.size), np.float32)
-    for part, found in zip(parts, lists, strict=True):
-        part[place[found.items]] = found.scores
-    best = np.array([found.scores[0] if len(found) else 0.0 for found in lists], np.float32)
-    best[best <= 0] = np.inf  # a list without a score above 0 says nothing
-    np.maximum(parts, 0.0, out=parts)
-    parts /= best[:, np.newaxis]
-    return rows, parts
-
-
-def _without(union: tuple[IntArray, FloatArray], seen: IntArray) -> tuple[IntArray, FloatArray]:
-    rows, parts = union
-    kept = ~np.isin(rows, seen)
-    return rows[kept], parts[:, kept]
+def _scaled(said: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
+    """(members, rows): each one's scores over its best, times its weight; 0 for what it does not know."""
+    parts = np.zeros((len(said), max((scores.size for scores in said), default=0)), np.float32)
+    for part, scores, weight in zip(parts, said, weights, strict=True):
+        best = float(scores.max(initial=0.0))
+        if best > 0:
+            np.divide(scores, best, out=part[: scores.size])
+            np.multiply(part, weight, out=part)
+    return np.maximum(parts, 0.0, out=parts)
 
 
 def learn_weights(
-    members: Mapping[str, Recommender],
+    members: Mapping[str, Scorer],
     cases: Sequence[tuple[Query, IntArray]],
     k: int = 20,
-    pool: int = POOL,
     hide_seen: bool = False,
 ) -> dict[str, float]:
     """Weights, at least 0 and adding up to 1, with the best mean NDCG@k over ``cases`` (query, wanted items).
@@ -99,8 +83,7 @@ def learn_weights(
     judged = [(query, wanted) for query, wanted in cases if wanted.size]
     if not judged or not names:
         return dict.fromkeys(names, 1.0 / max(len(names), 1))
-    lists = [[members[name].recommend(query, pool) for name in names] for query, _ in judged]
-    judge = _Judge(lists, judged, k, hide_seen)
+    judge = _Judge([_candidates(list(members.values()), query, hide_seen) for query, _ in judged], judged, k)
     alone = [judge.ndcg(one) for one in np.eye(len(names))]
     weights, best = np.eye(len(names))[int(np.argmax(alone))], max(alone)
     for _ in range(ROUNDS):
@@ -118,20 +101,30 @@ def learn_weights(
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
+def _candidates(members: Sequence[Scorer], query: Query, hide_seen: bool) -> tuple[IntArray, FloatArray]:
+    """The best items of each member, in row order, and (members, items) the parts of a blend of equal weights 1.
+
+    What none of them has among its best is never among the best of a blend's list, or nearly so.
+    """
+    parts = _scaled([member.scores(query) for member in members], [1.0] * len(members))
+    if hide_seen:
+        parts[:, query.history[(query.history >= 0) & (query.history < parts.shape[1])]] = 0.0
+    best = [Ranking.top(part, POOL, above=0.0).items for part in parts]
+    rows = np.unique(np.concatenate(best)).astype(np.int32)
+    return rows, parts[:, rows]
+
+
 class _Judge:
     """Mean NDCG@k of any weights over lists that were made once."""
 
     def __init__(
-        self, lists: Sequence[Sequence[Ranking]], cases: Sequence[tuple[Query, IntArray]], k: int, hide_seen: bool
+        self, candidates: Sequence[tuple[IntArray, FloatArray]], cases: Sequence[tuple[Query, IntArray]], k: int
     ) -> None:
-        unions = [_union(found) for found in lists]
-        if hide_seen:
-            unions = [_without(union, query.history) for union, (query, _) in zip(unions, cases, strict=True)]
-        width = max(1, *(rows.size for rows, _ in unions))
+        width = max(1, *(rows.size for rows, _ in candidates))
         self._k = min(k, width)
-        self._parts = np.zeros((len(lists[0]), len(lists), width), np.float32)  # (members, cases, candidates)
-        self._wanted = np.zeros((len(lists), width), np.bool_)
-        for at, (rows, parts) in enumerate(unions):
+        self._parts = np.zeros((len(candidates[0][1]), len(cases), width), np.float32)  # (members, cases, candidates)
+        self._wanted = np.zeros((len(cases), width), np.bool_)
+        for at, (rows, parts) in enumerate(candidates):
             self._parts[:, at, : rows.size] = parts
             self._wanted[at, : rows.size] = np.isin(rows, cases[at][1])
         self._discount = 1.0 / np.log2(np.arange(2, k + 2))

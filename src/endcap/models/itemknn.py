@@ -72,13 +72,15 @@ class ItemKNN:
         return self
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         near = self._fitted()
         rows, strength = self._strengths(query)
         if rows.size == 0:
-            return Ranking()
+            return np.empty(0, np.float32)
         votes = self._weight[rows] * strength[:, None]  # (history, neighbours)
-        scores = np.bincount(near[rows].ravel(), votes.ravel(), minlength=near.shape[0])
-        return Ranking.top(scores.astype(np.float32), k, above=0.0)
+        return np.bincount(near[rows].ravel(), votes.ravel(), minlength=near.shape[0]).astype(np.float32)
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
         near = self._fitted()

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from endcap.config import StateConfig
 from endcap.errors import NotFittedError
 from endcap.state.item import Popularity as Counts
-from endcap.types import Interactions, Query, Ranking
+from endcap.types import FloatArray, Interactions, Query, Ranking
 
 Window = Literal["trending", "popular"]
 
@@ -21,8 +21,8 @@ class Popularity:
     def __init__(self, counts: Counts | None = None, window: Window = "trending") -> None:
         self._counts = counts
         self.window = window
-        self._ranked: tuple[int, int, Ranking] | None = None
-        """The version of the counts, how many items were asked for, and the ranking: the newest one that was made."""
+        self._known: tuple[int, int, FloatArray] | None = None
+        """The version and the size of the counts, and the counts: what they were when they were last asked for."""
 
     def fit(self, interactions: Interactions) -> Self:
         counts = Counts(StateConfig())
@@ -33,18 +33,15 @@ class Popularity:
         self._counts = counts
         return self
 
-    def recommend(self, query: Query, k: int) -> Ranking:  # noqa: ARG002  # everybody gets the same
+    def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:  # noqa: ARG002  # everybody gets the same
         if self._counts is None:
             raise NotFittedError(self)
-        version = self._counts.version
-        if self._ranked is None or self._ranked[0] != version or self._ranked[1] < k:
-            self._ranked = (version, k, _shared(Ranking.top(self._counts.scores(self.window), k, above=0.0)))
-        _, made_for, ranking = self._ranked
-        return ranking if made_for == k else Ranking(ranking.items[:k], ranking.scores[:k])
-
-
-def _shared(ranking: Ranking) -> Ranking:
-    """``ranking``, safe to give to everybody."""
-    ranking.items.setflags(write=False)
-    ranking.scores.setflags(write=False)
-    return ranking
+        size = self._counts.size
+        if self._known is None or self._known[:2] != (self._counts.version, size):
+            counts = self._counts.scores(self.window)
+            counts.setflags(write=False)  # it is given to everybody
+            self._known = (self._counts.version, size, counts)
+        return self._known[2]

@@ -48,14 +48,17 @@ class Search:
         self.config = config or SearchConfig()
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         text = query.text.strip()
         if not text:
-            return Ranking()
+            return np.empty(0, np.float32)
         exact = self._row_of(text)
         scores = self._scores(text, query.vector, exact + 1)
         if exact >= 0:
             scores[exact] = EXACT_SCORE
-        return Ranking.top(scores, k, above=0.0)
+        return scores
 
     def _row_of(self, text: str) -> int:
         return max(self._items.row(text), self._items.row(text.upper()), self._items.row(text.lower()))

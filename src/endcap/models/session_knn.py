@@ -106,14 +106,20 @@ class SessionKNN:
         return self
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         if self._index is None:
             raise NotFittedError(self)
         heard = self._heard(self._index, query)
         found = self._neighbours(self._index, list(heard.values()), self._index.session_of(query.user))
         if found.sessions.size == 0:
-            return Ranking()
-        rows, scores = self._scores(self._index, found)
-        return Ranking.top(scores, k, above=0.0, rows=rows)
+            return np.empty(0, np.float32)
+        position, item = self._index.members(found.sessions)
+        said = np.bincount(item, found.voice[position]).astype(np.float32)  # the sum of the voices for each item
+        rows = said.nonzero()[0]
+        said[rows] *= self._emphasis(self._index, rows)
+        return said
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
         """(history, items): a neighbour's voice falls to the items it shares with the query, by their place weights.
@@ -197,14 +203,6 @@ class SessionKNN:
         age = (times.max() - times) / (self.settings.half_life_days * MS_PER_DAY)  # in half-lives
         fresh: Numbers = np.exp2(-age)
         return fresh
-
-    def _scores(self, index: Sessions, found: _Neighbours) -> tuple[IntArray, FloatArray]:
-        """The items of the neighbours, ascending, and what these say of each in sum."""
-        position, item = index.members(found.sessions)
-        said = np.bincount(item, found.voice[position]).astype(np.float64)
-        rows = np.flatnonzero(said)
-        scores = said[rows] * self._emphasis(index, rows)
-        return rows.astype(np.int32), scores.astype(np.float32)
 
     def _emphasis(self, index: Sessions, rows: NDArray[np.integer]) -> Numbers | float:
         """(rows,) what the voices for each item are multiplied by."""

@@ -18,7 +18,7 @@ from endcap.evaluation.past import Past, fold
 from endcap.evaluation.problems import Problem, Questions
 from endcap.evaluation.report import Report
 from endcap.models.ensemble import Blend, learn_weights
-from endcap.protocols import Recommender
+from endcap.protocols import Scorer
 from endcap.state.fold import State
 from endcap.types import BoolArray, Entry
 
@@ -26,7 +26,7 @@ BLEND = "blend"
 MAX_VALIDATION_CASES = 2_000
 """More would not move the weights, and they are held in memory for every member."""
 
-Factory = Callable[[Past], Recommender]
+Factory = Callable[[Past], Scorer]
 """Makes a model and fits it on a past; it may also read the past's state, which grows no more."""
 Fit = Literal["train", "refit"]
 
@@ -77,7 +77,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    models: dict[str, Recommender]
+    models: dict[str, Scorer]
     seconds: dict[str, float]
 
 

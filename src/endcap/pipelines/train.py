@@ -21,7 +21,7 @@ from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
 from endcap.models.ensemble import Blend, learn_weights
 from endcap.models.persistence import Manifest, items_digest, save_version, version_name
-from endcap.protocols import Learner, Log, Recommender
+from endcap.protocols import Learner, Log, Scorer
 from endcap.state.fold import State, apply
 from endcap.types import MS_PER_DAY, Entry, Interactions
 
@@ -40,7 +40,7 @@ class Workshop:
     models_dir: Path
     config: Config
     encoder: str
-    members: Callable[[State], Mapping[str, Recommender]]
+    members: Callable[[State], Mapping[str, Scorer]]
     """All members of the blend over a state, not fitted, by name."""
     learners: Sequence[str]
     """Which of them must be fitted."""
@@ -107,7 +107,7 @@ def _cut(log: Log, days: float) -> int:
     return newest - int(days * MS_PER_DAY)
 
 
-def _fit(workshop: Workshop, members: Mapping[str, Recommender], interactions: Interactions) -> dict[str, Learner]:
+def _fit(workshop: Workshop, members: Mapping[str, Scorer], interactions: Interactions) -> dict[str, Learner]:
     learners = {name: cast(Learner, members[name]) for name in workshop.learners}
     for learner in learners.values():
         learner.fit(interactions)
@@ -131,6 +131,6 @@ def _validate(
     return weights[hides_seen], hides_seen, metrics | {f"blend ndcg@{TOP}": blends[hides_seen]}
 
 
-def _ndcg(model: Recommender, cases: Sequence[Case], hide_seen: bool) -> float:
+def _ndcg(model: Scorer, cases: Sequence[Case], hide_seen: bool) -> float:
     lists = serve(model, cases, Settings((TOP,), hide_seen))
     return float(ndcg(judge(lists.items, [case.relevant for case in cases]), TOP).mean())

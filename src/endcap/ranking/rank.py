@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from endcap.models.ensemble import Proposals
-from endcap.types import BoolArray, FloatArray, IntArray
+from endcap.types import BoolArray, FloatArray, IntArray, Ranking
 
 FILL_STEP = 0.999
 """A filled item scores at most this share of the last proposed one, so that the order stays by score."""
 
 
-def rank(proposals: Proposals, visible: BoolArray, groups: IntArray, k: int) -> Proposals:
-    """The first ``k`` of what ``visible`` (items,) lets through, in the order of ``proposals``: best first.
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A list, best first, with the named parts that add up to each score."""
+
+    rows: IntArray
+    """(n,) item rows, each once."""
+    parts: FloatArray
+    """(names, n)."""
+    names: tuple[str, ...]
+
+
+def rank(proposals: Proposals, visible: BoolArray, groups: IntArray, k: int) -> Ranked:
+    """The ``k`` best of what is proposed and ``visible`` (items,) lets through; equal scores in row order.
 
     Of items of one group (``groups`` (items,), -1 for none) only the best is kept.
     """
-    shown = proposals.rows < visible.size
-    shown[shown] = visible[proposals.rows[shown]]
-    places = shown.nonzero()[0]
-    of_groups = groups[proposals.rows[places]]
-    if (of_groups >= 0).any():
-        places = places[_first_of_group(of_groups)]
-    places = places[:k]
-    return Proposals(proposals.rows[places], proposals.parts[:, places], proposals.names)
+    scores = proposals.scores()[: visible.size]
+    scores = np.where(visible[: scores.size], scores, np.float32(0.0))
+    best = Ranking.top(scores, k, above=0.0).items
+    wanted = k
+    while (groups[best] >= 0).any():
+        places = _first_of_group(groups[best])[:k]
+        if places.size == k or best.size < wanted:
+            best = best[places]
+            break
+        wanted *= 4  # variants took places: look further down
+        best = Ranking.top(scores, wanted, above=0.0).items
+    return Ranked(best[:k], proposals.parts[:, best[:k]], proposals.names)
 
 
-def fill(ranked: Proposals, name: str, scores: FloatArray, visible: BoolArray, groups: IntArray, k: int) -> Proposals:
+def fill(ranked: Ranked, name: str, scores: FloatArray, visible: BoolArray, groups: IntArray, k: int) -> Ranked:
     """``ranked``, filled up to ``k`` with the best of ``scores`` (items,) that ``visible`` lets through.
 
     What is filled in has the one part ``name``, scaled to stay below what was proposed. Of items of one group
@@ -48,7 +65,7 @@ def fill(ranked: Proposals, name: str, scores: FloatArray, visible: BoolArray, g
     parts = np.zeros((len(names), ranked.rows.size + rows.size), np.float32)
     parts[: len(ranked.names), : ranked.rows.size] = ranked.parts
     parts[names.index(name), ranked.rows.size :] = values
-    return Proposals(np.concatenate([ranked.rows, rows]), parts, names)
+    return Ranked(np.concatenate([ranked.rows, rows]), parts, names)
 
 
 def _first_of_group(groups: IntArray) -> IntArray:

@@ -10,9 +10,9 @@ import numpy as np
 from endcap.catalog.items import KINDS, ItemChange
 from endcap.errors import InvalidFieldError
 from endcap.explain.why import NAMES_AN_ITEM, Language, reason
-from endcap.models.ensemble import Blend, Proposals
+from endcap.models.ensemble import Blend
 from endcap.protocols import Encoder, Evidence
-from endcap.ranking.rank import fill, rank
+from endcap.ranking.rank import Ranked, fill, rank
 from endcap.ranking.rules import Visibility
 from endcap.serving.contents import Contents
 from endcap.state.fold import State, apply
@@ -20,8 +20,6 @@ from endcap.types import BoolArray, Entry, IntArray, Query
 
 RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank")
 NEEDS_ITEMS = frozenset({"similar", "bought-together", "rerank"})
-SPARE = 200
-"""Proposals asked for beyond ``k``, to be left after hiding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +155,8 @@ class Engine:
             visible[excluded] = False
         return visible
 
-    def _rank(self, model: ServingModel, request: Request, query: Query, visible: BoolArray) -> Proposals:
-        most = len(self.state.items) if request.recipe == "rerank" else request.k + SPARE  # its list may lie far down
-        proposals = model.proposers[request.recipe].propose(query, most)
+    def _rank(self, model: ServingModel, request: Request, query: Query, visible: BoolArray) -> Ranked:
+        proposals = model.proposers[request.recipe].propose(query)
         ranked = rank(proposals, visible, self.state.shop.groups, request.k)
         if request.recipe == "search" or ranked.rows.size >= request.k:
             return ranked
@@ -167,7 +164,7 @@ class Engine:
         return fill(ranked, "trending", in_demand, visible, self.state.shop.groups, request.k)
 
     def _explained(
-        self, model: ServingModel, request: Request, query: Query, ranked: Proposals
+        self, model: ServingModel, request: Request, query: Query, ranked: Ranked
     ) -> tuple[Recommended, ...]:
         if ranked.rows.size == 0:
             return ()
@@ -207,7 +204,7 @@ class Engine:
         return None if item is None else item.title
 
 
-def _asked(model: ServingModel, request: Request, ranked: Proposals, leading: IntArray) -> dict[str, IntArray]:
+def _asked(model: ServingModel, request: Request, ranked: Ranked, leading: IntArray) -> dict[str, IntArray]:
     """By part: the places whose witness is wanted: all that have the part, or those whose reason names the item."""
     places = {}
     for at, name in enumerate(ranked.names):

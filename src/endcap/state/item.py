@@ -76,6 +76,11 @@ class Popularity:
         for window in self._windows.values():
             window.counts.grow(items)
 
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+        return len(self._windows["trending"].counts)
+
     def add(self, item: int, weight: float, time: int) -> None:
         """Count an event of ``weight``; a negative weight takes back one that was counted at ``time``."""
         self.last_time = max(self.last_time, time)

@@ -13,25 +13,28 @@ from endcap.models.ensemble import Blend, learn_weights
 from endcap.models.itemknn import ItemKNN
 from endcap.models.popularity import Popularity
 from endcap.models.session_knn import SessionKNN
-from endcap.protocols import Recommender
-from endcap.types import IntArray, Query, Ranking
+from endcap.protocols import Recommender, Scorer
+from endcap.types import FloatArray, IntArray, Query, Ranking
 
 Cases = Sequence[tuple[Query, IntArray]]
 
 
 @dataclass
 class Given:
-    """A member whose list depends on the user's number only."""
+    """A member whose scores depend on the user's number only."""
 
     lists: list[list[tuple[int, float]]]
     asked: int = 0
 
     def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
         self.asked += 1
-        pairs = self.lists[query.user][:k]
-        return Ranking(
-            np.array([item for item, _ in pairs], np.int32), np.array([score for _, score in pairs], np.float32)
-        )
+        pairs = dict(self.lists[query.user])
+        scores = np.zeros(max(pairs, default=-1) + 1, np.float32)
+        scores[list(pairs)] = list(pairs.values())
+        return scores
 
 
 def given(*pairs: tuple[int, float]) -> Given:
@@ -54,11 +57,11 @@ def test_scores_are_weighted_sums_of_scores_over_the_best_of_each_list() -> None
 
 
 def test_the_named_parts_add_up_to_the_score() -> None:
-    members = {"a": given((7, 40.0), (2, 10.0)), "b": given((2, 0.5), (9, 0.1)), "silent": given()}
-    found = Blend(members, {"a": 0.6, "b": 0.3, "silent": 0.1}).propose(WHO, 2)
+    members = {"a": given((3, 40.0), (2, 10.0)), "b": given((2, 0.5), (4, 0.1)), "silent": given()}
+    found = Blend(members, {"a": 0.6, "b": 0.3, "silent": 0.1}).propose(WHO)
     assert found.names == ("a", "b", "silent")
-    assert found.rows.tolist() == [7, 2]
-    np.testing.assert_allclose(found.parts, [[0.6, 0.15], [0.0, 0.3], [0.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(found.parts, [[0.0, 0, 0.15, 0.6, 0], [0.0, 0, 0.3, 0, 0.06], [0.0] * 5], rtol=1e-6)
+    np.testing.assert_allclose(found.scores(), [0, 0, 0.45, 0.6, 0.06], rtol=1e-6)
 
 
 def test_one_without_weight_is_not_asked() -> None:
@@ -68,20 +71,25 @@ def test_one_without_weight_is_not_asked() -> None:
 
 
 def test_what_a_member_scores_below_zero_counts_as_nothing() -> None:
-    found = Blend({"a": given((7, 2.0), (2, -2.0)), "b": given((2, -1.0))}, {"a": 0.5, "b": 0.5}).propose(WHO, 5)
-    assert dict(zip(found.rows.tolist(), found.parts.sum(axis=0).tolist(), strict=True)) == {7: 0.5, 2: 0.0}
+    found = Blend({"a": given((1, 2.0), (2, -2.0)), "b": given((2, -1.0))}, {"a": 0.5, "b": 0.5}).propose(WHO)
+    assert found.scores().tolist() == [0.0, 0.5, 0.0]
 
 
-def test_the_pool_bounds_what_each_brings_unless_more_is_asked_for() -> None:
-    members = {"a": given((1, 3.0), (2, 2.0), (3, 1.0))}
-    assert len(Blend(members, {"a": 1.0}, pool=2).recommend(WHO, 1)) == 1
-    assert len(Blend(members, {"a": 1.0}, pool=2).recommend(WHO, 3)) == 3
+def test_a_member_keeps_its_scores() -> None:
+    held = np.array([0.0, 4.0, -1.0], np.float32)
+    held.flags.writeable = False
+
+    class Held(Given):
+        def scores(self, query: Query) -> FloatArray:  # noqa: ARG002  # always the same
+            return held
+
+    assert Blend({"a": Held([])}, {"a": 1.0}).scores(WHO).tolist() == [0.0, 1.0, 0.0]
+    assert held.tolist() == [0.0, 4.0, -1.0]
 
 
 def test_no_members_propose_nothing() -> None:
-    found = Blend({}, {}).propose(WHO, 5)
-    assert found.rows.size == 0
-    assert found.parts.shape == (0, 0)
+    assert Blend({}, {}).propose(WHO).parts.shape == (0, 0)
+    assert len(Blend({}, {}).recommend(WHO, 5)) == 0
 
 
 def slow_ndcg(model: Recommender, cases: Cases, k: int, hide_seen: bool = False) -> float:
@@ -94,9 +102,9 @@ def slow_ndcg(model: Recommender, cases: Cases, k: int, hide_seen: bool = False)
     return float(total / len(cases))
 
 
-def real_members_and_cases() -> tuple[Mapping[str, Recommender], Cases]:
+def real_members_and_cases() -> tuple[Mapping[str, Scorer], Cases]:
     past = random_past(3, users=40, items=60, size=900)
-    members: dict[str, Recommender] = {
+    members: dict[str, Scorer] = {
         "itemknn": ItemKNN().fit(past),
         "session": SessionKNN().fit(past),
         "popular": Popularity().fit(past),

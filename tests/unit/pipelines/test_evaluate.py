@@ -14,9 +14,9 @@ from endcap.models.itemknn import ItemKNN
 from endcap.models.popularity import Popularity
 from endcap.models.session_knn import SessionKNN
 from endcap.pipelines.evaluate import Fit, Kit, Plan, Watch, background, run
-from endcap.protocols import Recommender
+from endcap.protocols import Scorer
 from endcap.state.fold import State
-from endcap.types import Query, Ranking
+from endcap.types import FloatArray, Query, Ranking
 
 RNG = np.random.default_rng(0)
 
@@ -40,15 +40,15 @@ def no_vectors(_state: State) -> ItemVectors | None:
     return None
 
 
-def itemknn(past: Past) -> Recommender:
+def itemknn(past: Past) -> Scorer:
     return ItemKNN().fit(past.interactions)
 
 
-def popular(past: Past) -> Recommender:
+def popular(past: Past) -> Scorer:
     return Popularity(past.state.popularity, "popular")
 
 
-def session_knn(past: Past) -> Recommender:
+def session_knn(past: Past) -> Scorer:
     return SessionKNN(past.state.sessions)
 
 
@@ -90,8 +90,11 @@ def test_what_the_models_are_fitted_on(fit: Fit, fitted_on: list[int]) -> None:
             self.inner = SessionKNN(past.state.sessions)
 
         def recommend(self, query: Query, k: int) -> Ranking:
+            return Ranking.top(self.scores(query), k, above=0.0)
+
+        def scores(self, query: Query) -> FloatArray:
             asked_of.append(query.history.size)
-            return self.inner.recommend(query, k)
+            return self.inner.scores(query)
 
     kit = Kit({"spy": Spy, "popular": popular}, no_vectors)
     run(PROBLEM, kit, Plan(fit=fit, settings=PLAN.settings))
@@ -148,7 +151,7 @@ def test_likeness_is_by_content_where_there_are_vectors() -> None:
         found.set(np.array([state.items.row("item0")], np.int32), np.array([[0.0, 1.0]], np.float32))
         return found
 
-    def recorded(past: Past) -> Recommender:
+    def recorded(past: Past) -> Scorer:
         back = background(past)
         assert back.likeness == "content"
         assert back.vectors.shape == (12, 2)

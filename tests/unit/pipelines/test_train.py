@@ -24,7 +24,7 @@ from endcap.models.als import ALS
 from endcap.models.ensemble import learn_weights
 from endcap.models.persistence import Manifest, items_digest, list_versions, load_version, read_manifest
 from endcap.pipelines.train import MAX_CASES, TOP, Workshop, train
-from endcap.protocols import Arrays, Learner, Recommender
+from endcap.protocols import Arrays, Learner, Scorer
 from endcap.state.fold import State, apply
 from endcap.types import MS_PER_DAY, Activation
 
@@ -265,7 +265,7 @@ def test_interrupted_while_it_is_saved_leaves_no_version_and_does_not_stand_in_t
     fill(log, once_each())
     whole = workshop(log, tmp_path / "models")
 
-    def members(state: State) -> Mapping[str, Recommender]:
+    def members(state: State) -> Mapping[str, Scorer]:
         return {**wiring.blend_members(state, None, CONFIG.train), "als": Interrupted(4, epochs=1)}
 
     with pytest.raises(KeyboardInterrupt):
@@ -291,7 +291,7 @@ def test_vectors_are_prepared_before_members_are_made_and_the_whole_state_is_kep
     order: list[str] = []
     whole = workshop(log, tmp_path)
 
-    def members(state: State) -> Mapping[str, Recommender]:
+    def members(state: State) -> Mapping[str, Scorer]:
         order.append("members")
         return whole.members(state)
 

@@ -8,20 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endcap.models.ensemble import Proposals
-from endcap.ranking.rank import FILL_STEP, fill, rank
+from endcap.ranking.rank import FILL_STEP, Ranked, fill, rank
 from endcap.types import BoolArray, FloatArray, IntArray
 
 NO_GROUPS: IntArray = np.full(10, -1, np.int32)
 ALL: BoolArray = np.ones(10, np.bool_)
-NOTHING = Proposals(np.empty(0, np.int32), np.empty((0, 0), np.float32), ())
+SILENT = Proposals(np.zeros((0, 0), np.float32), ())
+NOTHING = Ranked(np.empty(0, np.int32), np.empty((0, 0), np.float32), ())
 
 
 def proposed(rows: list[int], *parts: list[float]) -> Proposals:
-    """Proposals as a blend gives them: best first, equal scores in row order."""
-    names = ("first", "second", "third")[: len(parts)]
-    table = np.array(parts, np.float32).reshape(len(parts), len(rows))
-    order = sorted(range(len(rows)), key=lambda at: (-table[:, at].sum(), rows[at]))
-    return Proposals(np.array(rows, np.int32)[order], table[:, order], names)
+    """Proposals with the given parts for ``rows``, and nothing for the others."""
+    table = np.zeros((len(parts), max(rows, default=-1) + 1), np.float32)
+    table[:, rows] = np.array(parts, np.float32).reshape(len(parts), len(rows))
+    return Proposals(table, ("first", "second", "third")[: len(parts)])
+
+
+def ranked(rows: list[int], *parts: list[float]) -> Ranked:
+    """A list as it is given."""
+    return Ranked(np.array(rows, np.int32), np.array(parts, np.float32), ("first", "second", "third")[: len(parts)])
 
 
 def without(*rows: int) -> BoolArray:
@@ -76,16 +81,16 @@ def test_of_equals_in_a_group_the_first_row_is_kept() -> None:
 
 
 def test_no_proposals_make_an_empty_list() -> None:
-    assert rank(NOTHING, ALL, NO_GROUPS, 3).rows.tolist() == []
+    assert rank(SILENT, ALL, NO_GROUPS, 3).rows.tolist() == []
     assert rank(proposed([1], [1.0]), without(1), NO_GROUPS, 3).rows.size == 0
 
 
 # fill
 
 
-def test_what_is_missing_is_filled_below_what_was_proposed() -> None:
+def test_what_is_missing_is_filled_below_what_was_ranked() -> None:
     scores = np.arange(10, dtype=np.float32)
-    found = fill(proposed([9, 4], [1.0, 0.5]), "trending", scores, without(8), NO_GROUPS, 4)
+    found = fill(ranked([9, 4], [1.0, 0.5]), "trending", scores, without(8), NO_GROUPS, 4)
     assert found.rows.tolist() == [9, 4, 7, 6]
     assert found.rows.dtype == np.int32
     assert found.names == ("first", "trending")
@@ -94,7 +99,7 @@ def test_what_is_missing_is_filled_below_what_was_proposed() -> None:
 
 
 def test_a_part_that_is_there_already_takes_what_is_filled() -> None:
-    found = fill(proposed([1], [0.25], [0.5]), "second", np.ones(10, np.float32), ALL, NO_GROUPS, 2)
+    found = fill(ranked([1], [0.25], [0.5]), "second", np.ones(10, np.float32), ALL, NO_GROUPS, 2)
     assert found.names == ("first", "second")
     np.testing.assert_allclose(found.parts, [[0.25, 0.0], [0.5, 0.75 * FILL_STEP]], rtol=1e-6)
 
@@ -106,7 +111,7 @@ def test_a_list_of_nothing_but_filling_begins_at_the_step() -> None:
 
 
 def test_nothing_in_demand_fills_in_row_order_at_nothing() -> None:
-    found = fill(proposed([2], [1.0]), "trending", np.zeros(4, np.float32), ALL[:4], NO_GROUPS[:4], 3)
+    found = fill(ranked([2], [1.0]), "trending", np.zeros(4, np.float32), ALL[:4], NO_GROUPS[:4], 3)
     assert (found.rows.tolist(), found.parts.tolist()) == ([2, 0, 1], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
 
@@ -124,19 +129,19 @@ def test_counts_long_decayed_still_scale() -> None:
 
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_a_full_list_is_left_as_it_is(k: int) -> None:
-    full = proposed([1, 2], [1.0, 0.5])
+    full = ranked([1, 2], [1.0, 0.5])
     assert fill(full, "trending", np.ones(10, np.float32), ALL, NO_GROUPS, k) is full
 
 
 def test_with_nothing_left_to_show_the_list_stays_short() -> None:
-    short = proposed([1], [1.0])
+    short = ranked([1], [1.0])
     assert fill(short, "trending", np.ones(10, np.float32), without(0, *range(2, 10)), NO_GROUPS, 5) is short
 
 
 def test_a_variant_of_what_is_shown_is_not_filled_in() -> None:
     variants = groups(r1=0, r2=0, r3=1, r4=1, r5=0)
     scores = np.array([0, 0, 9, 7, 8, 6, 1, 0, 0, 0], np.float32)
-    found = fill(proposed([1], [1.0]), "trending", scores, ALL, variants, 4)
+    found = fill(ranked([1], [1.0]), "trending", scores, ALL, variants, 4)
     assert found.rows.tolist() == [1, 4, 6, 0]
 
 
@@ -162,7 +167,7 @@ def asked(draw: st.DrawFn) -> tuple[Proposals, BoolArray, IntArray, FloatArray, 
 
 def slowly(proposals: Proposals, visible: BoolArray, numbers: IntArray, scores: FloatArray, k: int) -> list[int]:
     """One item after the other, each asked every question."""
-    said = dict(zip(proposals.rows.tolist(), proposals.parts.sum(axis=0).tolist(), strict=True))
+    said = {row: score for row, score in enumerate(proposals.scores().tolist()) if score > 0}
     shown: list[int] = []
 
     def offer(row: int) -> None:
@@ -182,14 +187,13 @@ def test_ranked_and_filled_equals_the_slow_version(
     case: tuple[Proposals, BoolArray, IntArray, FloatArray, int],
 ) -> None:
     proposals, visible, numbers, scores, k = case
-    ranked = rank(proposals, visible, numbers, k)
-    found = fill(ranked, "trending", scores, visible, numbers, k)
+    best = rank(proposals, visible, numbers, k)
+    found = fill(best, "trending", scores, visible, numbers, k)
     assert found.rows.tolist() == slowly(*case)
     totals = found.parts.sum(axis=0)
     assert (np.diff(totals) <= 0).all()
     assert found.parts.shape == (len(found.names), found.rows.size)
-    before = dict(zip(proposals.rows.tolist(), proposals.parts.T.tolist(), strict=True))
-    for place, row in enumerate(ranked.rows.tolist()):
-        assert found.parts[: len(proposals.names), place].tolist() == before[row], "a proposal keeps its parts"
-    filled = found.parts[:, ranked.rows.size :]
+    for place, row in enumerate(best.rows.tolist()):
+        assert found.parts[: len(proposals.names), place].tolist() == proposals.parts[:, row].tolist()
+    filled = found.parts[:, best.rows.size :]
     assert not filled[: len(proposals.names)].any(), "what is filled in rests on one part alone"
