@@ -104,8 +104,16 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
         raise ModelError(f"{folder} was trained on another catalogue than this log holds: run endcap train")
     for name, learner in learners.items():
         if name in manifest.weights:
-            learner.from_arrays(load_arrays(_checked(folder / f"{name}.safetensors", manifest)))
+            _fill(learner, folder / f"{name}.safetensors", manifest)
     return manifest
+
+
+def _fill(learner: Storable, path: Path, manifest: Manifest) -> None:
+    arrays = load_arrays(_checked(path, manifest))
+    try:
+        learner.from_arrays(arrays)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def list_versions(models_dir: Path) -> list[Manifest]:

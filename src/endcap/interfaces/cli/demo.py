@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from endcap import wiring
-from endcap.config import Config, load_config
+from endcap.config import Config, Home, load_config
 from endcap.interfaces.cli.init import make_home
 from endcap.interfaces.cli.progress import progress_bar
 from endcap.interfaces.cli.serve import check_port, run_server
 from endcap.interfaces.cli.train import run_training
+from endcap.models.persistence import list_versions
 from endcap.pipelines.demo import demo_import, read_marker
 from endcap.pipelines.report import report_lines, write_report
 from endcap.protocols import Log
@@ -49,10 +50,11 @@ def prepare(home: Path, config: Config) -> None:
 
 
 def is_trained(log: Log, home: Path) -> bool:
-    """Whether a model was activated after the demo shop was loaded. Reads no further than to that entry."""
+    """Whether a model was activated after the demo shop was loaded, and one is there. Reads on from that entry only."""
     marker = read_marker(home)
     after = 0 if marker is None else marker.last_offset
-    return any(record.kind == "activation" for _, record in log.read(after))
+    activated = any(record.kind == "activation" for _, record in log.read(after))
+    return activated and any(one.problem is None for one in list_versions(Home(home).models))
 
 
 def _load(home: Path, log: Log) -> None:

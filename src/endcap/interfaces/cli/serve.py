@@ -32,6 +32,8 @@ def run_server(home: Path, config: Config, keep_alive_seconds: int = 30) -> None
     try:
         with progress_bar("reading the log") as show:
             live = wiring.open_live(home, config, show)
+        if live.model_problem is not None:
+            click.echo(f"endcap: {live.model_problem}; until then lists show what is in demand", err=True)
         options = ServerOptions(home, config.serve, keys, keep_alive_seconds)
         serve(live, bound, options, lambda address: _announce(address, keys))
     finally:
