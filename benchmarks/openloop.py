@@ -50,7 +50,7 @@ class Latency(Struct):
     longest: float | None
 
 
-class Load(Struct):
+class Load(Struct, omit_defaults=True):
     """What came of a plan."""
 
     rate: float
@@ -73,6 +73,8 @@ class Load(Struct):
     """User and system time of the load's whole process, its start included."""
     cpu_share: float
     """Of one core, taken by the load while it ran."""
+    accepted: Latency | None = None
+    """``whole``, of the tasks that were not refused; None in results of before it was taken."""
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
@@ -152,13 +154,14 @@ def parse_answer(received: bytes) -> tuple[int, bytes] | None:
 class _Task:
     """One task under way."""
 
-    __slots__ = ("due", "since", "step", "wires")
+    __slots__ = ("due", "refused", "since", "step", "wires")
 
     def __init__(self, wires: list[bytes], due: float) -> None:
         self.wires = wires
         self.due = due
         self.since = due
         self.step = 0
+        self.refused = False
 
 
 class OpenLoop:
@@ -174,6 +177,7 @@ class OpenLoop:
         self._next = 0
         self._steps: list[list[float]] = [[] for _ in plan.tasks[0]]
         self._whole: list[float] = []
+        self._accepted: list[float] = []
         self._late: list[float] = []
         self._refused = 0
         self._refusal = ""
@@ -219,6 +223,7 @@ class OpenLoop:
         now = time.perf_counter()
         if not 200 <= status < 300:
             self._refused += 1
+            task.refused = True
             self._refusal = self._refusal or f"{status}: {body[:500].decode(errors='replace')}"
         self._steps[task.step].append(now - task.since)
         task.step += 1
@@ -227,6 +232,8 @@ class OpenLoop:
             connection.send(task.wires[task.step])
             return
         self._whole.append(now - task.due)
+        if not task.refused:
+            self._accepted.append(now - task.due)
         del self._busy[connection.socket]
         self._free.append(connection)
 
@@ -244,6 +251,7 @@ class OpenLoop:
             late_p99=round(percentile(sorted(self._late), 0.99) * 1000, 3),
             cpu_seconds=round(_cpu_seconds(), 3),
             cpu_share=round(cpu_share, 3),
+            accepted=latency(self._accepted),
         )
 
 

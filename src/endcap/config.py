@@ -29,9 +29,22 @@ class StateConfig:
     sessions_per_item: int = 1_000
     """Sessions kept per item in the session index; the oldest go first."""
     session_gap_minutes: float = 30.0
-    """Silence after which a new session starts, where the shop names none."""
+    """Silence after which a visit is over and a new session starts, whether or not the shop named it."""
+    max_open_visits: int = 4
+    """Visits of one user that go on at a time, on several devices; the one touched longest ago goes first."""
+    max_interests: int = 32
+    """Categories, brands and price bands remembered per user; the weakest go, at the latest at twice as many."""
+    max_dismissed: int = 1_000
+    """Items that a user does not want to see again; the oldest go first."""
+    max_identified: int = 1_000_000
+    """Visitors known to be a user; the one identified longest ago is somebody new again."""
+    max_private_visits: int = 10_000
+    """People who are served without consent at a time; the visits touched longest ago go first."""
+    rating_middle: float = 3.0
+    """A rate or a review whose rating is below this says nothing about taste."""
     trending_half_life_days: float = 7.0
     popular_half_life_days: float = 90.0
+    interest_half_life_days: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class ServeConfig:
     """Web origins whose pages may call the API with an ``events`` key."""
     max_streams: int = 1_000
     """Open event streams at a time."""
+    keep_served_days: float = 30.0
+    """How long the log keeps what was shown, for ``endcap why``; 0: nothing of it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,11 @@ class Home:
     def log(self) -> Path:
         """The log's file."""
         return self.path / "log" / "endcap.db"
+
+    @property
+    def spool(self) -> Path:
+        """Served lists that wait for the log's next commit."""
+        return self.path / "log" / "served.spool"
 
     @property
     def models(self) -> Path:
@@ -172,7 +192,12 @@ def _in_range(path: Path, name: str, value: float) -> float:
 
 
 _MOST = 1e15
-_FROM_ZERO = {"serve.port": 65_535.0, "serve.max_streams": _MOST, "train.seed": 2.0**32 - 1}
+_FROM_ZERO = {
+    "serve.port": 65_535.0,
+    "serve.max_streams": _MOST,
+    "serve.keep_served_days": _MOST,
+    "train.seed": 2.0**32 - 1,
+}
 """The settings that may be 0, each with its greatest value. All others are above 0, but for the weights."""
 _WORDS: dict[object, str] = {
     int: "a whole number",

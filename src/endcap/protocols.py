@@ -96,6 +96,14 @@ class Log(Protocol):
         """Records with an offset greater than ``after``, in order, each with its offset."""
         ...
 
+    def find(self, key: str) -> tuple[int, Record] | None:
+        """The record with that key, with its offset."""
+        ...
+
+    def expire(self, kind: str, before: int, limit: int) -> int:
+        """Delete at most ``limit`` of the oldest records of ``kind`` with a time before ``before``. How many."""
+        ...
+
     def last_offset(self) -> int:
         """The offset of the newest record, 0 for an empty log. Sees what other processes appended."""
         ...

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from endcap.backends.log.spool import Spool
 from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Config, Home, TrainConfig
 from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
@@ -33,13 +35,19 @@ from endcap.models.popularity import Popularity
 from endcap.models.search import Search
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
 from endcap.pipelines.evaluate import Factory, Kit
+from endcap.pipelines.replay import Check, Replayed, check
+from endcap.pipelines.replay import replay as replay_log
 from endcap.pipelines.train import Workshop
 from endcap.pipelines.train import train as train_version
 from endcap.protocols import Encoder, Evidence, Learner, Log, Scorer, Storable
 from endcap.serving.contents import Contents
 from endcap.serving.engine import Answer, Engine, Request, ServingModel
+from endcap.serving.exposure import Exposure
 from endcap.serving.live import Live
-from endcap.state.fold import State, apply
+from endcap.serving.rebuild import Moment, Why, offset_at, served_moment, why
+from endcap.state.batch import apply_batch
+from endcap.state.fold import State
+from endcap.state.snapshot import digest
 from endcap.state.snapshot import load as load_snapshot
 from endcap.state.snapshot import save as save_snapshot
 from endcap.types import Activation
@@ -173,6 +181,7 @@ def open_live(home: Path, config: Config, progress: Progress | None = None) -> L
         opened.enter_context(_lock(home))
         log = open_log(home)
         opened.callback(log.close)
+        exposure = _open_exposure(home, config, log, opened)
         engine, problem = open_engine(home, config, log, progress)
         text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
         held = opened.pop_all()  # not closed here, unless something above failed
@@ -184,19 +193,31 @@ def open_live(home: Path, config: Config, progress: Progress | None = None) -> L
         keep_snapshot(home, engine.state, log)
         held.close()
 
-    live = Live(log, engine, load, clock, close)
+    live = Live(log, engine, load, clock, close, exposure)
     live.model_problem = problem
     return live
+
+
+def _open_exposure(home: Path, config: Config, log: Log, opened: ExitStack) -> Exposure | None:
+    """What keeps the served lists; brings into the log what a server that died has left. None: nothing is kept."""
+    if config.serve.keep_served_days <= 0:
+        return None
+    spool = Spool(Home(home).spool)
+    opened.callback(spool.close)
+    log.append(spool.left())
+    spool.clear()
+    return Exposure(spool, config.serve.keep_served_days)
 
 
 def replayed(home: Path, config: Config, log: Log, progress: Progress | None = None) -> State:
     """The state that ``log`` adds up to: the newest snapshot, and what came after it. Keeps a snapshot of long work."""
     state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log))
     start, last = state.offset, log.last_offset()
-    for entry in entries(log, start):
-        apply(state, entry)
-        if progress is not None and entry.offset % SHOWN_EVERY == 0:
-            progress(entry.offset - start, last - start)
+    stream = entries(log, start)
+    while page := list(islice(stream, SHOWN_EVERY)):
+        apply_batch(state, page)
+        if progress is not None:
+            progress(state.offset - start, last - start)
     if state.offset - start >= WORTH_KEEPING:
         keep_snapshot(home, state, log)
     return state
@@ -227,6 +248,82 @@ def open_engine(home: Path, config: Config, log: Log, progress: Progress | None 
     except (ModelError, NotFoundError) as error:
         model, problem = serving_model(state, contents, config, Home(home).models, UNTRAINED), str(error)
     return Engine(state, contents, model, CachedEncoder(encoder), new_id), problem
+
+
+def replay(
+    home: Path, config: Config, until: tuple[int | None, int | None], checked: bool, progress: Progress
+) -> tuple[Replayed, list[Check]]:
+    """The state folded from the first entry ``until`` an offset or a moment (milliseconds since 1970), or to the end.
+
+    ``checked``: also what the newest snapshot and the tail come to.
+    """
+    last, moment = until
+    log = open_log(home)
+    try:
+        found = replay_log(
+            log,
+            config.state,
+            lambda offset, time: (last is not None and offset > last) or (moment is not None and time > moment),
+            progress,
+        )
+        checks = [_check_restart(home, config, log, found)] if checked else []
+    finally:
+        log.close()
+    return found, checks
+
+
+def _check_restart(home: Path, config: Config, log: Log, found: Replayed) -> Check:
+    restarted = replayed_at(home, config, log, found.offset)
+    start = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), found.offset).offset
+    return check(f"the snapshot of entry {start:,} and the log's tail", found, digest(restarted), restarted.offset)
+
+
+def why_served(home: Path, config: Config, request_id: str, item_id: str) -> Why:
+    """Why ``item_id`` was in the served list ``request_id``, or where it was left out. Raises NotFoundError."""
+    log = open_log(home)
+    try:
+        return why(partial(_engine_at, home, config, log), served_moment(log, request_id), item_id)
+    finally:
+        log.close()
+
+
+def served_again(home: Path, config: Config, request_id: str) -> Answer:
+    """The served list ``request_id``, made again from the log. Raises NotFoundError."""
+    log = open_log(home)
+    try:
+        moment = served_moment(log, request_id)
+        made = _engine_at(home, config, log, moment).recommend(moment.request, moment.now)
+    finally:
+        log.close()
+    return replace(made, request_id=request_id)
+
+
+def why_at(home: Path, config: Config, request: Request, moment: int, item_id: str) -> Why:
+    """The same for a list that ``request`` would have got at ``moment`` (milliseconds since 1970)."""
+    log = open_log(home)
+    try:
+        asked = Moment(request, moment, offset_at(log, moment), None)
+        return why(partial(_engine_at, home, config, log), asked, item_id)
+    finally:
+        log.close()
+
+
+def replayed_at(home: Path, config: Config, log: Log, offset: int) -> State:
+    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it."""
+    state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), offset)
+    apply_batch(state, takewhile(lambda entry: entry.offset <= offset, entries(log, state.offset)))
+    return state
+
+
+def _engine_at(home: Path, config: Config, log: Log, moment: Moment) -> Engine:
+    """The engine as it was at a moment of the past. Raises ModelError, or NotFoundError for a version that is gone."""
+    state = replayed_at(home, config, log, moment.offset)
+    encoder = text_encoder()
+    contents = Contents(_store(home), encoder.dim)
+    contents.fill(state.shop)
+    version = moment.model or state.shop.active_version or UNTRAINED
+    model = serving_model(state, contents, config, Home(home).models, version)
+    return Engine(state, contents, model, CachedEncoder(encoder), new_id)
 
 
 def new_id() -> str:

@@ -85,6 +85,37 @@ def test_reads_after_an_offset_up_to_a_limit(opener: Opener, tmp_path: Path) -> 
     log.close()
 
 
+def test_finds_by_key(opener: Opener, tmp_path: Path) -> None:
+    log = opener(tmp_path)
+    log.append([record("a", b"1"), record(None, b"2"), record("键", b"3", time=7)])
+    assert log.find("键") == (3, record("键", b"3", time=7))
+    assert log.find("b") is None
+    assert log.find("") is None
+    log.close()
+
+
+def test_expires_the_oldest_of_one_kind(opener: Opener, tmp_path: Path) -> None:
+    log = opener(tmp_path)
+    shown = [Record("served", time, b"{}", f"s{time}") for time in (5, 3, 9, 4)]
+    log.append([record("e", time=1), *shown, record("f", time=2)])
+    assert log.expire("served", before=6, limit=2) == 2
+    assert [one.key for _, one in log.read()] == ["e", "s5", "s9", "f"]
+    assert log.expire("served", before=6, limit=2) == 1
+    assert log.expire("served", before=6, limit=2) == 0
+    assert log.expire("nothing", before=100, limit=2) == 0
+    assert log.find("s3") is None
+    assert [one.key for _, one in log.read()] == ["e", "s9", "f"]
+    log.close()
+
+
+def test_an_offset_is_not_given_again_after_the_newest_has_expired(opener: Opener, tmp_path: Path) -> None:
+    log = opener(tmp_path)
+    log.append([record("e"), Record("served", 1, b"{}", "s")])
+    assert log.expire("served", before=2, limit=10) == 1
+    assert log.append([record("f")]) == [3]
+    log.close()
+
+
 def test_what_was_acknowledged_is_there_after_reopening(opener: Opener, tmp_path: Path) -> None:
     log = opener(tmp_path)
     log.append([record("a"), record("b")])

@@ -13,7 +13,7 @@ import pytest
 from endcap.config import Config
 from endcap.events.schema import EVENT_TYPES
 from endcap.interfaces.api.routes import OPERATIONS
-from endcap.interfaces.api.schema import EventBody, ItemBody, RecommendRequest
+from endcap.interfaces.api.schema import EventBody, ItemBody, RecommendRequest, RuleBody
 from endcap.interfaces.cli.main import COMMANDS, endcap
 from endcap.serving.engine import RECIPES
 
@@ -90,12 +90,12 @@ def test_every_call_has_its_row_and_the_scopes_it_takes() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "fields"),
-    [("An event", EventBody), ("An item", ItemBody), ("A list", RecommendRequest)],
+    [("An event", EventBody), ("An item", ItemBody), ("A rule", RuleBody), ("A list", RecommendRequest)],
 )
 def test_every_field_of_a_body_has_its_row(heading: str, fields: type[msgspec.Struct]) -> None:
     text = (REFERENCE / "http.md").read_text(encoding="utf-8")
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    assert set(first_cells(section)) == set(fields.__struct_fields__)
+    assert set(first_cells(section)) == set(fields.__struct_encode_fields__)
 
 
 def test_every_recipe_and_event_type_is_named() -> None:

@@ -139,8 +139,10 @@ def test_a_locked_and_empty_server_says_what_to_do(chromium: Browser, locked: st
 
 def test_the_pages_are_reached_with_the_keyboard(visit: Visit) -> None:
     page = visit.console()
-    for _ in range(3):
+    for _ in range(10):
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.page") == "models":
+            break
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Models")
     expect(page.locator("[aria-current=page]")).to_have_text("Models")
@@ -157,3 +159,31 @@ def test_every_page_fits_and_can_be_read(windows: Windows, width: int, scheme: s
         page.wait_for_selector(".figure-unit, tbody tr")
         assert page.evaluate(NO_SCROLL)
         assert too_faint(page) == []
+
+
+def test_why_shows_the_way_of_an_item_that_was_shown_and_of_one_that_was_not(visit: Visit) -> None:
+    wanted = {"recipe": "popular", "visitor_id": "asked", "k": 5, "exclude": ["22423"]}
+    answer = visit.page.request.post(f"{visit.address}/v1/recommend", data=wanted).json()
+    first = answer["items"][0]["item_id"]
+    page = visit.console("#/why")
+    page.locator("#trace-request_id").fill(answer["request_id"])
+    page.locator("#trace-item_id").fill(first)
+    page.get_by_role("button", name="Show the way").click()
+    expect(page.locator(".trace .why-sentence")).to_have_text("It was shown at place 1.", timeout=30_000)
+    expect(page.locator(".stage-mark.lost")).to_have_count(0)
+    expect(page.locator(".trace")).to_contain_text("item by item, the list that was served")
+    assert f"item_id={first}" in page.url  # the question can be sent to somebody
+    page.locator("#trace-item_id").fill("22423")
+    page.keyboard.press("Enter")
+    hidden = re.compile("It was hidden: excluded by the request")
+    expect(page.locator(".trace .why-sentence")).to_have_text(hidden, timeout=30_000)
+    expect(page.locator(".stage", has_text="Allowed").locator(".lost")).to_have_count(1)
+    assert too_faint(page) == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate(NO_SCROLL)
+
+
+def test_why_says_what_it_cannot_answer(visit: Visit) -> None:
+    page = visit.console("#/why?request_id=never&item_id=22423")
+    expect(page.locator(".trace .note")).to_contain_text("the log has no list 'never'", timeout=30_000)
+    visit.watched.errors.clear()  # Chromium itself writes down the 404

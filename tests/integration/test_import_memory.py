@@ -20,13 +20,14 @@ def kilobytes():
 
 log = SqliteLog(Path(sys.argv[2]) / "log" / "endcap.db")
 before = kilobytes()
-report = import_events(log, [Path(sys.argv[1])], ImportOptions(), 1_795_512_600_000, lambda done, total: None)
+options = ImportOptions(sys.argv[3])
+report = import_events(log, [Path(sys.argv[1])], options, 1_795_512_600_000, lambda done, total: None)
 print(json.dumps({"rows": report.rows, "stored": report.stored, "grown_mb": (kilobytes() - before) / 1e3}))
 """
 
 
-def measure(path: Path, home: Path) -> dict[str, float]:
-    command = [sys.executable, "-c", _CHILD, str(path), str(home)]
+def measure(path: Path, home: Path, format: str = "auto") -> dict[str, float]:
+    command = [sys.executable, "-c", _CHILD, str(path), str(home), format]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     result: dict[str, float] = json.loads(done.stdout)
     return result
@@ -53,3 +54,19 @@ def test_a_line_of_a_gigabyte_is_refused_in_bounded_memory(tmp_path: Path) -> No
     result = measure(path, tmp_path)
     assert (result["rows"], result["stored"]) == (3, 2)
     assert result["grown_mb"] < 50
+
+
+@pytest.mark.slow
+def test_an_export_of_another_system_streams_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    line = (
+        '{{"event_name": "view_item", "event_timestamp": "{time}", "user_pseudo_id": "c{user}", "event_params": '
+        '[{{"key": "page", "value": {{"string_value": "{page}"}}}}], "items": [{{"item_id": "sku-{item}"}}]}}\n'
+    )
+    with path.open("w", encoding="utf-8") as file:
+        for i in range(200_000):
+            micros = (1_700_000_000_000 + i) * 1000
+            file.write(line.format(time=micros, user=i % 5_000, item=i % 977, page="x" * 1_000))
+    result = measure(path, tmp_path, "ga4")
+    assert result["rows"] == result["stored"] == 200_000
+    assert result["grown_mb"] < 120  # the file has 230

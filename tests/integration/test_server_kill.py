@@ -245,3 +245,23 @@ def test_a_killed_server_keeps_what_it_acknowledged_once(shop: tuple[Path, str])
 @pytest.mark.slow
 def test_a_server_killed_many_times_keeps_what_it_acknowledged_once(shop: tuple[Path, str]) -> None:
     kill_rounds(shop, 10)
+
+
+def test_what_a_killed_server_showed_can_still_be_asked_about(shop: tuple[Path, str]) -> None:
+    home, _ = shop
+    shown: dict[str, list[str]] = {}
+    with server(home) as (process, base), httpx.Client(base_url=base, timeout=20) as http:
+        for number in range(60):
+            asked = {"recipe": "for-you", "user_id": f"u{number % 5}", "k": 5}
+            answer = http.post("/v1/recommend", json=asked).json()
+            shown[answer["request_id"]] = [item["item_id"] for item in answer["items"]]
+        process.send_signal(signal.SIGKILL)  # at once: the last of them are in no commit yet
+        process.wait(30)
+    with server(home) as (_, base), httpx.Client(base_url=base, timeout=60) as http:
+        last = list(shown)[-1]
+        why = http.get("/v1/why", params={"request_id": last, "item_id": shown[last][0]}).json()
+        assert (why["items"], why["same"], why["trace"]["place"]) == (shown[last], True, 1)
+    log = SqliteLog(Home(home).log)
+    stored = Counter(record.key for _, record in log.read() if record.kind == "served")
+    log.close()
+    assert stored == Counter(f"served/{request_id}" for request_id in shown)

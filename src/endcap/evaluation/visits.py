@@ -43,9 +43,7 @@ def _visits(state: State, held_out: Sequence[Entry]) -> Iterator[Visit]:
     done: list[tuple[_Who, list[tuple[int, int]]]] = []
     for entry in held_out:
         event = entry.body
-        if not isinstance(event, Event) or event.consent is False or event.type in ("return", "dismiss"):
-            continue
-        if state.config.weights.get(event.type, 0.0) <= 0:
+        if not isinstance(event, Event) or event.consent is False or state.weight(event) <= 0:
             continue
         who = (event.user_id, event.visitor_id if event.user_id is None else None, event.session_id)
         visit = found.setdefault(who, [])

@@ -13,12 +13,14 @@ from typing import Literal
 import msgspec
 
 from endcap.catalog.items import ItemChange
+from endcap.catalog.rules import RuleChange, stored_rule
 from endcap.errors import HomeError, InvalidFieldError
 from endcap.events.schema import Event, Line
+from endcap.events.served import Served
 from endcap.protocols import Log
 from endcap.types import Activation, Entry, Record
 
-Body = Event | ItemChange | Activation
+Body = Event | ItemChange | RuleChange | Activation | Served
 
 
 class _StoredEvent(msgspec.Struct, omit_defaults=True, gc=False):
@@ -45,28 +47,59 @@ class _StoredChange(msgspec.Struct, omit_defaults=True):
     fields: dict[str, object] = {}
 
 
+class _StoredRule(msgspec.Struct, omit_defaults=True):
+    """A rule by the API's names; without ``fields``, its end."""
+
+    rule_id: str
+    fields: dict[str, object] | None = None
+
+
 class _StoredActivation(msgspec.Struct):
     version: str
+
+
+_SHORT = {"offset": "o", "model": "m", "rows": "r", "asked": "q", "settled": "s"}
+
+
+class _StoredServed(msgspec.Struct, omit_defaults=True, gc=False, rename=_SHORT):
+    """A served list without its time and its request id. Short names: there is one for each answer."""
+
+    offset: int
+    model: str
+    rows: tuple[int, ...]
+    asked: dict[str, object]
+    settled: bool = True
 
 
 _encode = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(_StoredEvent).decode
 _decode_change = msgspec.json.Decoder(_StoredChange).decode
+_decode_rule = msgspec.json.Decoder(_StoredRule).decode
 _decode_activation = msgspec.json.Decoder(_StoredActivation).decode
+_decode_served = msgspec.json.Decoder(_StoredServed).decode
+
+SERVED_KEY = "served/"
+"""Before the request id in the key of a served list, so that no event id is like it but by intent."""
 
 
 def to_record(body: Body, time: int | None = None) -> Record:
     """``body`` as the log stores it.
 
-    An event carries its own time, and its id is the key. ``time`` (milliseconds since 1970) is when an item
-    change or an activation came in; InvalidFieldError without it.
+    An event carries its own time, and its id is the key. ``time`` (milliseconds since 1970) is when a change
+    of an item or of a rule, or an activation, came in; InvalidFieldError without it.
     """
     if isinstance(body, Event):
         return Record("event", body.time, _encode(_stored_event(body)), body.event_id)
+    if isinstance(body, Served):
+        stored = _StoredServed(body.offset, body.model, body.rows, body.asked, body.settled)
+        return Record("served", body.now, _encode(stored), SERVED_KEY + body.request_id)
     if time is None:
         raise InvalidFieldError("time", f"{type(body).__name__} has no time of its own: give the moment it came in")
     if isinstance(body, ItemChange):
         return Record("item", time, _encode(_StoredChange(body.item_id, body.op, dict(body.fields))))
+    if isinstance(body, RuleChange):
+        fields = None if body.rule is None else body.rule.fields()
+        return Record("rule", time, _encode(_StoredRule(body.rule_id, fields)))
     return Record("activation", time, _encode(_StoredActivation(body.version)))
 
 
@@ -96,8 +129,14 @@ def _body(record: Record) -> Body:
     if record.kind == "item":
         change = _decode_change(record.data)
         return ItemChange(change.item_id, change.op, _fields(change.fields))
+    if record.kind == "rule":
+        return _rule(_decode_rule(record.data))
     if record.kind == "activation":
         return Activation(_decode_activation(record.data).version)
+    if record.kind == "served":
+        served = _decode_served(record.data)
+        request_id = (record.key or "").removeprefix(SERVED_KEY)
+        return Served(request_id, record.time, served.offset, served.model, served.rows, served.asked, served.settled)
     raise msgspec.ValidationError("unknown kind of entry")
 
 
@@ -139,6 +178,13 @@ def _event(record: Record) -> Event:
         stored.request_id,
         stored.consent,
     )
+
+
+def _rule(stored: _StoredRule) -> RuleChange:
+    try:
+        return RuleChange(stored.rule_id, None if stored.fields is None else stored_rule(stored.fields))
+    except (KeyError, TypeError) as error:
+        raise msgspec.ValidationError(f"a rule with unknown or missing fields: {error}") from error
 
 
 def _fields(fields: Mapping[str, object]) -> dict[str, object]:

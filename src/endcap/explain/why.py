@@ -35,9 +35,9 @@ def reason(part: str | None, item: str | None, language: Language) -> str:
         return _PLAIN[language]
     sentences = _SENTENCES if item is not None or part not in _WITHOUT_ITEM else _WITHOUT_ITEM
     sentence = sentences.get(part, {}).get(language, _PLAIN[language])
-    return sentence.format(item=_quiet(item or ""))
+    return sentence.format(item=quiet(item or ""))
 
 
-def _quiet(title: str) -> str:
+def quiet(title: str) -> str:
     """A title in sentence case where the shop shouts."""
     return title.capitalize() if title.isupper() else title

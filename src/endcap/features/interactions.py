@@ -7,9 +7,10 @@ from array import array
 import numpy as np
 from scipy.sparse import csr_array
 
-from endcap.events.schema import TYPE_CODES, Event
-from endcap.state.fold import State
-from endcap.types import Interactions
+from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event
+from endcap.state.batch import Run
+from endcap.state.fold import UNDONE_BY, State
+from endcap.types import IntArray, Interactions
 
 
 def matrix(interactions: Interactions) -> csr_array:
@@ -23,78 +24,104 @@ def matrix(interactions: Interactions) -> csr_array:
     return table
 
 
+_Places = dict[int, dict[int, list[int]]]
+"""By user and item: where the events are that still count, oldest first."""
+
+
 class InteractionBuilder:
     """Collects what the events say about taste, beside the fold and over its row numbers.
 
     The state keeps a bounded history per user; a model is fitted on all of it. A ``return`` takes back the
-    newest earlier purchases of the same user and item, and an ``identify`` makes what the visitor did the
-    user's, both as in the state. About 2 microseconds an event.
+    newest earlier purchases of the same user and item, an ``uncart`` the newest cart, and an ``identify`` makes what
+    the visitor did the user's, all as in the state; nothing without consent. About 2 microseconds an event.
     """
 
     def __init__(self) -> None:
         self._user, self._item, self._session = array("i"), array("i"), array("i")
         self._time, self._code, self._quantity = array("q"), array("b"), array("f")
-        self._purchases: dict[int, dict[int, list[int]]] = {}
-        """Places of the purchases that still count, by user and item, oldest first."""
-        self._joined: dict[int, int] = {}
-        """The user's row by the row of a visitor that became that user."""
+        self._places: dict[str, _Places] = {undone: {} for undone in UNDONE_BY.values()}
+        """By type, of what can be undone: where the events are that still count."""
+        self._joined: dict[int, tuple[int, int]] = {}
+        """By the row of a visitor: the row of the user that it became, and how many interactions there were then."""
+        self._again: set[int] = set()
+        """Joined visitors whom the state had forgotten, and who were somebody new since."""
 
     def add(self, state: State, event: Event) -> None:
         """Take in ``event``, which was applied to ``state`` just now."""
+        if event.consent is False:
+            return
         if event.type == "identify":
             self._join(state, event)
-        elif event.type == "return":
-            self._take_back(state, event)
-        elif event.consent is not False and event.type != "dismiss" and state.config.weights.get(event.type, 0.0) > 0:
-            self._count(state, event)
+        if event.type in UNDONE_BY:
+            self._undo(state, event)
+        elif state.weight(event) > 0:
+            user = state.user_row(event.user_id, event.visitor_id)
+            lines = event.lines()
+            rows = [state.items.row(line.item_id) for line in lines]
+            quantities = [line.quantity for line in lines]
+            session, code = state.sessions.session_of(user), TYPE_CODES[event.type]
+            self.extend(Run(user, session, code, rows, [event.time] * len(rows), quantities))
+
+    def extend(self, run: Run) -> None:
+        """Take in ``run``, which was applied just now."""
+        first, count = len(self._item), len(run.items)
+        self._user.extend([run.user] * count)
+        self._item.extend(run.items)
+        self._session.extend([run.session] * count)
+        self._time.extend(run.times)
+        self._code.extend([run.code] * count)
+        self._quantity.extend(run.quantities)
+        if run.user in self._joined:
+            self._again.add(run.user)
+        places = self._places.get(EVENT_TYPES[run.code])
+        if places is not None:
+            own = places.setdefault(run.user, {})
+            for place, item in enumerate(run.items, first):
+                own.setdefault(item, []).append(place)
 
     def build(self, state: State) -> Interactions:
         """The columns so far, with the weights that ``state`` gives the event types."""
         kept = np.array(self._quantity, np.float32) > 0
-        user = np.array(self._user, np.int32)
-        owner = np.arange(max(len(state.users), 1), dtype=np.int32)
-        owner[list(self._joined)] = list(self._joined.values())
         return Interactions(
             state.users,
             state.items,
-            user=owner[user],
+            user=self._owners(max(len(state.users), 1)),
             item=np.array(self._item, np.int32),
             weight=state.type_weights(np.array(self._code, np.int32)),
             time=np.array(self._time, np.int64),
             session=np.array(self._session, np.int32),
         ).where(kept)
 
-    def _count(self, state: State, event: Event) -> None:
-        user = state.user_row(event.user_id, event.visitor_id)
-        session = state.sessions.session_of(user)
-        for line in event.lines():
-            item = state.items.row(line.item_id)
-            if event.type == "purchase":
-                self._purchases.setdefault(user, {}).setdefault(item, []).append(len(self._item))
-            self._user.append(user)
-            self._item.append(item)
-            self._session.append(session)
-            self._time.append(event.time)
-            self._code.append(TYPE_CODES[event.type])
-            self._quantity.append(line.quantity)
+    def _owners(self, users: int) -> IntArray:
+        """(interactions,) whose they are now."""
+        user = np.array(self._user, np.int32)
+        owner, until = np.arange(users, dtype=np.int32), np.zeros(users, np.int64)
+        for visitor, (joined, count) in self._joined.items():
+            owner[visitor], until[visitor] = joined, count
+        return np.where(np.arange(user.size) < until[user], owner[user], user)
 
-    def _take_back(self, state: State, event: Event) -> None:
-        purchases = self._purchases.get(state.user_row(event.user_id, event.visitor_id), {})
+    def _undo(self, state: State, event: Event) -> None:
+        places = self._places[UNDONE_BY[event.type]].get(state.user_row(event.user_id, event.visitor_id), {})
         for line in event.lines():
-            places = purchases.get(state.items.row(line.item_id), [])
-            left = line.quantity
-            while left > 0 and places:
-                taken = min(left, self._quantity[places[-1]])
-                left -= taken
-                self._quantity[places[-1]] -= taken
-                if self._quantity[places[-1]] <= 0:
-                    places.pop()
+            own = places.get(state.items.row(line.item_id), [])
+            left = line.quantity if event.type == "return" else float("inf")
+            while left > 0 and own:
+                taken = min(left, self._quantity[own[-1]])
+                left = left - taken if event.type == "return" else 0.0
+                self._quantity[own[-1]] -= taken
+                if self._quantity[own[-1]] <= 0:
+                    own.pop()
 
     def _join(self, state: State, event: Event) -> None:
         visitor, user = state.users.row(f"v:{event.visitor_id}"), state.user_row(event.user_id, None)
         if visitor < 0 or event.user_id is None:
             return
-        self._joined.setdefault(visitor, user)  # nothing is added to a visitor once it is somebody
-        own = self._purchases.setdefault(user, {})
-        for item, places in self._purchases.pop(visitor, {}).items():
-            own[item] = sorted(own.get(item, []) + places, key=lambda place: (self._time[place], place))
+        if visitor in self._again:
+            self._user = array("i", self._owners(len(state.users)).tolist())
+            self._again.discard(visitor)
+            del self._joined[visitor]
+        self._joined.setdefault(visitor, (user, len(self._user)))
+        for places in self._places.values():
+            own = places.setdefault(user, {})
+            for item, moved in places.pop(visitor, {}).items():
+                own[item] = sorted(own.get(item, []) + moved, key=lambda place: (self._time[place], place))

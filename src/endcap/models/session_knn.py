@@ -100,8 +100,9 @@ class SessionKNN:
         index = SessionIndex(StateConfig(sessions_per_item=self.settings.sessions))
         index.grow(len(interactions.items))
         columns = (interactions.user, interactions.session, interactions.item, interactions.time)
-        for user, session, item, time in zip(*(column.tolist() for column in columns), strict=True):
-            index.add(user, session, item, time)
+        known: dict[tuple[int, int], int] = {}
+        for user, visit, item, time in zip(*(column.tolist() for column in columns), strict=True):
+            known[user, visit] = index.add(user, known.get((user, visit), -1), item, time)
         self._index = index
         return self
 

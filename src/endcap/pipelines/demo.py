@@ -10,7 +10,7 @@ import msgspec
 
 from endcap.catalog.demo import demo_lines, goods_changes
 from endcap.events.cleaning import CleanLines, clean
-from endcap.events.dialects.retail import event_count, retail_events
+from endcap.events.dialects.invoices import event_count, invoice_events
 from endcap.events.log import to_record
 from endcap.events.schema import Event
 from endcap.pipelines.importing import Progress, append_all
@@ -35,7 +35,7 @@ class DemoMarker:
 
 def demo_events(shift_weeks: int = 0) -> Iterator[Event]:
     """The demo shop's purchases and returns in time order; without a shift, at their original times (2010-2011)."""
-    return retail_events(clean(demo_lines()), shift_weeks * MS_PER_WEEK)
+    return invoice_events(clean(demo_lines()), shift_weeks * MS_PER_WEEK)
 
 
 def read_marker(home: Path) -> DemoMarker | None:
@@ -99,7 +99,7 @@ def _records(lines: CleanLines, shift_weeks: int) -> Iterator[Record]:
     for change in goods_changes(lines.goods):
         # One entry per item and demo: loading on after a crash stores no item twice.
         yield replace(to_record(change, opened), key=f"retail-item-{change.item_id}")
-    for event in retail_events(lines, shift_ms):
+    for event in invoice_events(lines, shift_ms):
         yield to_record(event)
 
 

@@ -6,6 +6,7 @@ that was broken off, or run twice, stores nothing twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 from endcap.catalog.loaders import ITEM_COLUMNS
 from endcap.errors import DataError
 from endcap.events.cleaning import RAW_COLUMNS
-from endcap.events.dialects.retail import is_retail
+from endcap.events.dialects.invoices import holds_invoices
+from endcap.events.dialects.registry import DIALECTS
 from endcap.events.loaders import EVENT_COLUMNS
 from endcap.events.schema import EVENT_TYPES
+from endcap.pipelines.dialects import DialectTable
+from endcap.pipelines.invoices import INVOICE_COLUMNS
 from endcap.pipelines.mapping import Columns, match_columns
 from endcap.pipelines.report import ImportReport, RefusalCounter
-from endcap.pipelines.retail import INVOICE_COLUMNS
 from endcap.pipelines.sources import Format, open_source
 from endcap.pipelines.tables import EventTable, InvoiceTable, ItemTable, Table
 from endcap.protocols import Log
@@ -89,6 +92,8 @@ class _Import:
         self._report = ImportReport(kind, tuple(str(path) for path in files), now_ms)
 
     def run(self, log: Log | None, progress: Progress) -> ImportReport:
+        if self._options.format in DIALECTS:
+            self._check_dialect()
         # Every file is opened, and its columns found, before the first row of any is stored.
         tables = [self._open(path) for path in self._files]
         total, before = sum(table.source.size for table in tables), 0
@@ -102,8 +107,17 @@ class _Import:
                 self._report,
                 rules=(*self._report.rules, *table.rules),
                 notes=(*self._report.notes, *table.notes()),
+                unknown=dict(Counter(self._report.unknown) + Counter(table.unknown)),
             )
         return replace(self._report, refused=self._counter.refused(), dry_run=log is None)
+
+    def _check_dialect(self) -> None:
+        """Raises DataError for what does not go with a dialect."""
+        name = self._options.format
+        if self._kind != "events":
+            raise DataError(f"--format {name}: these are events; items come as CSV, JSON lines or Parquet")
+        if self._options.given or self._options.default_type is not None:
+            raise DataError(f"--format {name}: it says the fields and the types itself; leave --map and --type out")
 
     def _add(self, rows: int, stored: int, duplicates: int) -> None:
         report = self._report
@@ -116,10 +130,14 @@ class _Import:
 
     def _open(self, path: Path) -> Table:
         source = open_source(path, self._options.format)
-        if is_retail(source.columns) and not self._options.given:
+        dialect = DIALECTS.get(self._options.format)
+        if dialect is not None:
+            columns = Columns({"event": f"messages of {self._options.format}"}, ())
+            table: Table = DialectTable(source, dialect, self._now_ms)
+        elif holds_invoices(source.columns) and not self._options.given:
             others = tuple(name for name in source.columns if name not in RAW_COLUMNS)
             columns = Columns(INVOICE_COLUMNS, others)
-            table: Table = InvoiceTable(source, self._kind, self._now_ms)
+            table = InvoiceTable(source, self._kind, self._now_ms)
         elif self._kind == "events":
             columns = match_columns(source.columns, EVENT_COLUMNS, self._options.given, str(path))
             table = EventTable(source, columns, self._options.default_type, self._now_ms)

@@ -9,9 +9,11 @@ import msgspec
 
 from endcap.errors import DataError
 from endcap.pipelines.lines import LineReader
-from endcap.pipelines.rows import Batch, Refusal, Row, batched
+from endcap.pipelines.rows import BATCH_ROWS, Batch, Refusal, Row, batched
 
 MAX_COLUMNS = 10_000
+BATCH_CHARACTERS = 4_000_000
+"""Of the messages of one batch: a message is larger than a row, and takes ten times as much when it is read."""
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -34,6 +36,45 @@ def open_jsonl(path: Path) -> JsonLinesSource:
         why = f"line {first.line}: {first.reason}" if first else "it has no lines"
         raise DataError(f"{path} holds no JSON lines ({why}): write one object a line, as jq -c '.[]' does")
     return JsonLinesSource(path, tuple(columns))
+
+
+def open_messages(path: Path) -> MessageSource:
+    """The messages at ``path``, one JSON object a line. Raises DataError if no line is one."""
+    first: Refusal | None = None
+    for line in LineReader(path):
+        found = _object(line)
+        if not isinstance(found, Refusal):
+            return MessageSource(path)
+        first = first or found
+    why = f"line {first.line}: {first.reason}" if first else "it has no lines"
+    raise DataError(f"{path} holds no JSON lines ({why}): write one message a line, as jq -c '.[]' does")
+
+
+class MessageSource:
+    """A file of JSON lines, each line one value; ``size`` is in bytes."""
+
+    columns: Sequence[str] = ("message",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+
+    def batches(self) -> Iterator[Batch]:
+        lines = LineReader(self.path)
+        rows: list[Row] = []
+        refused: list[Refusal] = []
+        held = 0
+        for line in lines:
+            found = _object(line)
+            if isinstance(found, Refusal):
+                refused.append(found)
+            else:
+                rows.append(Row(line[0], (found,)))
+                held += len(line[1])
+            if held >= BATCH_CHARACTERS or len(rows) + len(refused) >= BATCH_ROWS:
+                yield Batch(rows, refused, lines.done)
+                rows, refused, held = [], [], 0
+        yield Batch(rows, refused, lines.done)
 
 
 class JsonLinesSource:

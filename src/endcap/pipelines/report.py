@@ -55,6 +55,8 @@ class ImportReport:
     ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By file: columns that hold none of our fields; an item keeps them as attributes."""
     notes: tuple[str, ...] = ()
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Names of another system's events that say nothing here, and how many were kept as ``custom``."""
     shift_weeks: int = 0
     """Whole weeks by which every time was moved; subtract them for the original times."""
     dry_run: bool = False

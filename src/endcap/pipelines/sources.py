@@ -14,12 +14,14 @@ from typing import Literal
 import polars as pl
 
 from endcap.errors import DataError
+from endcap.events.dialects.registry import DIALECTS
 from endcap.pipelines.delimited import open_csv
-from endcap.pipelines.jsonlines import open_jsonl
+from endcap.pipelines.jsonlines import open_jsonl, open_messages
 from endcap.pipelines.lines import check_text
 from endcap.pipelines.rows import BATCH_ROWS, Batch, Row, Source
 
-Format = Literal["auto", "csv", "jsonl", "parquet"]
+Format = Literal["auto", "csv", "jsonl", "parquet", "ga4", "segment", "retail"]
+"""How a file is written. The last three are other systems' events, one JSON object a line."""
 
 _BY_SUFFIX: dict[str, Literal["csv", "jsonl", "parquet"]] = {
     ".csv": "csv",
@@ -43,6 +45,7 @@ def open_source(path: Path, format: Format = "auto") -> Source:
     """
     head = _head(path)
     openers: dict[str, Callable[[Path], Source]] = {"csv": open_csv, "jsonl": open_jsonl, "parquet": ParquetSource}
+    openers |= dict.fromkeys(DIALECTS, open_messages)
     found = _detect(path, head) if format == "auto" else format
     if found != "parquet":
         check_text(path)

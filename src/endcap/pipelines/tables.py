@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from typing import Protocol
@@ -13,14 +13,14 @@ from endcap.catalog.loaders import item_fields
 from endcap.checks import parse_past
 from endcap.errors import InvalidFieldError
 from endcap.events.cleaning import CleanLines, RuleResult, clean
-from endcap.events.dialects.retail import event_count, retail_events
+from endcap.events.dialects.invoices import event_count, invoice_events
 from endcap.events.loaders import event_fields
 from endcap.events.log import to_record
 from endcap.events.schema import Event, parse_event
 from endcap.events.times import time_reader
+from endcap.pipelines.invoices import read_invoices
 from endcap.pipelines.mapping import Columns, need
 from endcap.pipelines.report import RefusalCounter
-from endcap.pipelines.retail import read_invoices
 from endcap.pipelines.rows import BATCH_ROWS, Refusal, Row, Source, column
 from endcap.types import Record
 
@@ -34,6 +34,8 @@ class Table(Protocol):
     source: Source
     rules: tuple[RuleResult, ...]
     """What the cleaning rules did; there once all steps are taken."""
+    unknown: Mapping[str, int]
+    """Names of another system's events that say nothing here, and how many were kept as ``custom``."""
 
     def batches(self, counter: RefusalCounter) -> Iterator[Step]:
         """Records in the order of the file; what is refused goes to ``counter``."""
@@ -44,10 +46,33 @@ class Table(Protocol):
         ...
 
 
+class TimeOrder:
+    """Notes how many events of a file are older than the one before them."""
+
+    def __init__(self) -> None:
+        self._late = 0
+        self._latest = 0
+
+    def see(self, time: int) -> None:
+        """The next event of the file, with its time."""
+        self._late += time < self._latest
+        self._latest = time
+
+    def notes(self, source: Source) -> tuple[str, ...]:
+        """What the user should know about it."""
+        if not self._late:
+            return ()
+        return (
+            f"{source.path}: {self._late:,} events are older than the one before them; "
+            "sort the file by time, so that recent means recent",
+        )
+
+
 class EventTable:
     """A row is an event. Raises DataError if a column that is needed is not there."""
 
     rules: tuple[RuleResult, ...] = ()
+    unknown: Mapping[str, int] = {}
 
     def __init__(self, source: Source, columns: Columns, default_type: str | None, now_ms: int) -> None:
         needed = [("type",)] if default_type is None else []
@@ -60,36 +85,28 @@ class EventTable:
         self._now_ms = now_ms
         when = source.columns.index(columns.found["time"])
         self._read_time = time_reader(column(source, when))
-        self._late = 0
-        self._latest = 0
+        self._order = TimeOrder()
 
     def batches(self, counter: RefusalCounter) -> Iterator[Step]:
         return _row_by_row(self.source, self._record, counter)
 
     def notes(self) -> tuple[str, ...]:
-        if not self._late:
-            return ()
-        return (
-            f"{self.source.path}: {self._late:,} events are older than the one before them; "
-            "sort the file by time, so that recent means recent",
-        )
+        return self._order.notes(self.source)
 
     def _record(self, row: Row) -> Record:
         given = _values(row, self._places)
         fields = event_fields(given, self._read_time, self._default_type)
         _check_time(given["time"], fields["time"], self._now_ms)
         event = parse_event(fields, self._now_ms)
-        if event.time < self._latest:
-            self._late += 1
-        self._latest = event.time
-        record = to_record(event)
-        return record if record.key is not None else _keyed(record)
+        self._order.see(event.time)
+        return keyed(to_record(event))
 
 
 class ItemTable:
     """A row is an item, whole; columns that are none of its fields become attributes."""
 
     rules: tuple[RuleResult, ...] = ()
+    unknown: Mapping[str, int] = {}
 
     def __init__(self, source: Source, columns: Columns, now_ms: int) -> None:
         need(columns, source.columns, [("item_id",), ("title",)], str(source.path))
@@ -120,6 +137,8 @@ class ItemTable:
 class InvoiceTable:
     """Raw invoice lines, through the cleaning rules, as events or as items."""
 
+    unknown: Mapping[str, int] = {}
+
     def __init__(self, source: Source, kind: str, now_ms: int) -> None:
         self.source = source
         self.rules: tuple[RuleResult, ...] = ()
@@ -139,7 +158,7 @@ class InvoiceTable:
     def _bodies(self, lines: CleanLines) -> tuple[Iterator[Event | ItemChange], int]:
         if self._kind == "items":
             return iter(goods_changes(lines.goods)), lines.goods.height
-        return retail_events(lines), event_count(lines)
+        return invoice_events(lines), event_count(lines)
 
     def notes(self) -> tuple[str, ...]:
         return ()
@@ -166,8 +185,10 @@ def _row_by_row(source: Source, record: Callable[[Row], Record], counter: Refusa
         yield records, len(records) + len(refused), batch.done
 
 
-def _keyed(record: Record) -> Record:
-    """``record`` with its content as its key: imported again, it is a duplicate."""
+def keyed(record: Record) -> Record:
+    """``record`` with its content as its key, where it has none: imported again, it is a duplicate."""
+    if record.key is not None:
+        return record
     content = b"%d %b" % (record.time, record.data)
     return Record(record.kind, record.time, record.data, blake2b(content, digest_size=16).hexdigest())
 

@@ -5,7 +5,7 @@ Reads the log only; the caller activates the version by one more entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +22,8 @@ from endcap.features.interactions import InteractionBuilder
 from endcap.models.ensemble import Blend, learn_weights
 from endcap.models.persistence import Manifest, items_digest, save_version, version_name
 from endcap.protocols import Learner, Log, Scorer
-from endcap.state.fold import State, apply
+from endcap.state.batch import apply_batch
+from endcap.state.fold import State
 from endcap.types import MS_PER_DAY, Entry, Interactions
 
 MAX_CASES = 2_000
@@ -60,17 +61,14 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     cut = _cut(workshop.log, workshop.config.train.validation_days)
     progress(next(steps), 7)
     held_out: list[Entry] = []
-    for entry in entries(workshop.log):
-        if held_out or (isinstance(entry.body, Event) and entry.time >= cut):
-            held_out.append(entry)
-        else:
-            _add(state, builder, entry)
+    stream = entries(workshop.log)
+    apply_batch(state, _before(cut, stream, held_out), builder)
+    held_out += stream
     progress(next(steps), 7)
     workshop.prepare(state)
     weights, hides_seen, metrics = _validate(workshop, state, builder.build(state), held_out, seed)
     progress(next(steps), 7)
-    for entry in held_out:
-        _add(state, builder, entry)
+    apply_batch(state, held_out, builder)
     progress(next(steps), 7)
     workshop.keep(state)
     learners = _fit(workshop, workshop.members(state), builder.build(state))
@@ -93,10 +91,13 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     return saved
 
 
-def _add(state: State, builder: InteractionBuilder, entry: Entry) -> None:
-    apply(state, entry)
-    if isinstance(entry.body, Event):
-        builder.add(state, entry.body)
+def _before(cut: int, stream: Iterator[Entry], first: list[Entry]) -> Iterator[Entry]:
+    """The entries of ``stream`` before the first event at ``cut`` or later, which goes to ``first``."""
+    for entry in stream:
+        if isinstance(entry.body, Event) and entry.time >= cut:
+            first.append(entry)
+            return
+        yield entry
 
 
 def _cut(log: Log, days: float) -> int:

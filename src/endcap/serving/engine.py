@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from endcap.catalog.items import KINDS, ItemChange
 from endcap.errors import InvalidFieldError
+from endcap.explain.trace import Trace, trace
 from endcap.explain.why import NAMES_AN_ITEM, Language, reason
-from endcap.models.ensemble import Blend
+from endcap.models.ensemble import Blend, Proposals
 from endcap.protocols import Encoder, Evidence
+from endcap.ranking.diversity import POOL, spread
+from endcap.ranking.judge import Asked, Judge
 from endcap.ranking.rank import Ranked, fill, rank
-from endcap.ranking.rules import Visibility
+from endcap.ranking.rules import STANDING, Visibility
 from endcap.serving.contents import Contents
 from endcap.state.fold import State, apply
 from endcap.types import BoolArray, Entry, IntArray, Query
+
+_logger = logging.getLogger(__name__)
 
 RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank")
 NEEDS_ITEMS = frozenset({"similar", "bought-together", "rerank"})
@@ -38,6 +45,8 @@ class Request:
     exclude: tuple[str, ...] = ()
     explain: bool = False
     language: Language = "en"
+    diversity: float = 0.0
+    """How far items that are like others of the list give way, 0 to 1; 0: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,10 @@ class Engine:
         self.model = model
         self._encoder = encoder
         self._new_id = new_id
-        self._visibility = Visibility(state.shop)
+        self.visibility = Visibility(state.shop)
+        self.violations: Counter[str] = Counter(dict.fromkeys(STANDING, 0))
+        """Items that were taken off a list at the last moment, by the rule that they broke: a fault of ours."""
+        self._judge = Judge(state.shop)
 
     def apply(self, entry: Entry) -> None:
         """Add one entry of the log."""
@@ -107,32 +119,44 @@ class Engine:
         model = self.model
         query, hidden = self._ask(request, now)
         visible = self._visible(request, now, hidden)
-        ranked = self._rank(model, request, query, visible)
+        ranked = self._rank(request, now, model.proposers[request.recipe].propose(query), visible)
+        ranked = self._judged(ranked, request, now, hidden)
         return Answer(self._new_id(), self._explained(model, request, query, ranked), model.version, self.state.offset)
 
-    def _ask(self, request: Request, now: int) -> tuple[Query, IntArray]:
-        """What the models are asked, and the rows that this visitor is not to see in this list."""
+    def why(self, request: Request, now: int, row: int) -> Trace:
+        """The way of the item at ``row`` into the list for ``request`` at ``now``, or to where it was lost."""
+        query, hidden = self._ask(request, now)
+        visible = self._visible(request, now, hidden)
+        proposals = self.model.proposers[request.recipe].propose(query)
+        ranked = self._rank(request, now, proposals, visible)
+        hidden["excluded"] = self.state.items.rows(request.exclude)
+        hidden_by = [name for name, rows in hidden.items() if row in rows]
+        if request.recipe == "rerank" and row not in self.state.items.rows(request.item_ids):
+            hidden_by.append("not_in_the_given_list")
+        hidden_by += self.visibility.reasons(row, now, request.recipe, request.kind, request.where)
+        return trace(row, proposals, visible, hidden_by, self.state.shop.groups, ranked)
+
+    def _ask(self, request: Request, now: int) -> tuple[Query, dict[str, IntArray]]:
+        """What the models are asked, and by reason the rows that this visitor is not to see in this list."""
         state = self.state
         _check(request)
-        user = state.user_row(request.user_id, request.visitor_id)
-        personal = state.query(user, now)
-        if request.session_id is not None and user >= 0 and state.history(user).session_id != request.session_id:
-            personal = replace(personal, session=personal.session[:0])
+        personal, dismissed = state.ask(request.user_id, request.visitor_id, request.session_id, now)
+        user = personal.user
         about = state.items.rows(request.item_ids)
-        dismissed = state.dismissed(user)
         if request.recipe in ("similar", "bought-together"):
-            hidden = np.concatenate([about, self._variants(about), dismissed])
+            hidden = {"on_the_page": about, "variant_of_the_page": self._variants(about), "dismissed": dismissed}
             return Query(history=about, session=about, user=user, now=now), hidden
         if request.recipe == "next":
             session = about if request.item_ids else personal.session
-            return Query(history=session, session=session, user=user, now=now), np.concatenate([session, dismissed])
+            hidden = {"in_this_visit": session, "dismissed": dismissed}
+            return Query(history=session, session=session, user=user, now=now), hidden
         if request.recipe == "search":
             vector = self._encoder.encode([request.query])[0]
-            return Query(text=request.query, vector=vector, user=user, now=now), dismissed[:0]
+            return Query(text=request.query, vector=vector, user=user, now=now), {}
         if request.recipe == "for-you":
-            seen = personal.history if self.model.hides_seen else personal.session
-            return personal, np.concatenate([seen, dismissed])
-        return personal, dismissed[:0]
+            seen = {"seen": personal.history} if self.model.hides_seen else {"in_this_visit": personal.session}
+            return personal, {**seen, "dismissed": dismissed}
+        return personal, {}
 
     def _variants(self, rows: IntArray) -> IntArray:
         """Every item of the groups that ``rows`` are of."""
@@ -141,27 +165,56 @@ class Engine:
         wanted = wanted[wanted >= 0]
         return np.flatnonzero(np.isin(groups, wanted)).astype(np.int32) if wanted.size else rows[:0]
 
-    def _visible(self, request: Request, now: int, hidden: IntArray) -> BoolArray:
+    def _visible(self, request: Request, now: int, hidden: Mapping[str, IntArray]) -> BoolArray:
         """(items,) what may be in this list."""
-        visible = self._visibility.mask(now, request.kind, request.where)
-        excluded = self.state.items.rows(request.exclude)
+        visible = self.visibility.mask(now, request.kind, request.where, request.recipe)
         if request.recipe == "rerank":
             among = np.zeros_like(visible)
             among[self.state.items.rows(request.item_ids)] = True
             visible = visible & among
-        if hidden.size or excluded.size:
+        gone = [rows for rows in (*hidden.values(), self.state.items.rows(request.exclude)) if rows.size]
+        if gone:
             visible = visible.copy()
-            visible[hidden] = False
-            visible[excluded] = False
+            visible[np.concatenate(gone)] = False
         return visible
 
-    def _rank(self, model: ServingModel, request: Request, query: Query, visible: BoolArray) -> Ranked:
-        proposals = model.proposers[request.recipe].propose(query)
-        ranked = rank(proposals, visible, self.state.shop.groups, request.k)
-        if request.recipe == "search" or ranked.rows.size >= request.k:
+    def _rank(self, request: Request, now: int, proposals: Proposals, visible: BoolArray) -> Ranked:
+        groups, searched = self.state.shop.groups, request.recipe == "search"
+        moves = self.visibility.moves(now, request.recipe)
+        wanted = request.k * POOL if request.diversity > 0 else request.k
+        ranked = rank(proposals, visible, groups, wanted, moves, pins_proposed_only=searched)
+        if request.diversity > 0:
+            ranked = self._spread(ranked, request)
+        if not searched and ranked.rows.size < request.k:
+            in_demand = self.state.popularity.scores("trending")
+            ranked = fill(ranked, "trending", in_demand, visible, groups, request.k)
+        return ranked.settled()
+
+    def _spread(self, ranked: Ranked, request: Request) -> Ranked:
+        """The first ``k`` of ``ranked`` when what is like another gives way; what is pinned stays."""
+        first, vectors = len(ranked.pinned), self.contents.vectors
+        rows = ranked.rows[first:]
+        known = rows < len(vectors)
+        units = np.zeros((rows.size, vectors.dim), np.float32)
+        units[known] = vectors.matrix[rows[known]]
+        scores = ranked.parts[:, first:].sum(axis=0)
+        order = spread(scores, units, max(request.k - first, 0), request.diversity)
+        return ranked.only([*range(min(first, request.k)), *(first + order).tolist()])
+
+    def _judged(self, ranked: Ranked, request: Request, now: int, hidden: Mapping[str, IntArray]) -> Ranked:
+        """``ranked`` without what breaks a rule: there is no such item, unless what made the list is wrong."""
+        rows = self.state.items.rows
+        gone = {**hidden, "excluded": rows(request.exclude)}
+        among = rows(request.item_ids) if request.recipe == "rerank" else None
+        asked = Asked(request.recipe, now, request.kind, request.where, gone, among)
+        broken = self._judge.violations(ranked.rows.tolist(), asked)
+        if not broken:
             return ranked
-        in_demand = self.state.popularity.scores("trending")
-        return fill(ranked, "trending", in_demand, visible, self.state.shop.groups, request.k)
+        for place, rule in broken.items():
+            self.violations[rule] += 1
+            item = self.state.items.name(int(ranked.rows[place]))
+            _logger.error("rule violated", extra={"rule": rule, "item": item, "recipe": request.recipe})
+        return ranked.without(broken)
 
     def _explained(
         self, model: ServingModel, request: Request, query: Query, ranked: Ranked
@@ -169,7 +222,7 @@ class Engine:
         if ranked.rows.size == 0:
             return ()
         scores = ranked.parts.sum(axis=0)
-        leading = np.where(scores > 0, ranked.parts.argmax(axis=0), -1)  # (k,)
+        leading = ranked.leading()
         spoken = {
             name: self._witnesses(model.evidence[name], query, ranked.rows, asked)
             for name, asked in _asked(model, request, ranked, leading).items()
@@ -217,6 +270,8 @@ def _asked(model: ServingModel, request: Request, ranked: Ranked, leading: IntAr
 def _check(request: Request) -> None:
     if request.recipe not in RECIPES:
         raise InvalidFieldError("recipe", f"recipe is {request.recipe!r}: use one of {', '.join(RECIPES)}")
+    if not 0.0 <= request.diversity <= 1.0:
+        raise InvalidFieldError("diversity", f"diversity is {request.diversity:g}: give a number from 0 to 1")
     if request.k < 1:
         raise InvalidFieldError("k", f"k is {request.k}: ask for at least 1 item")
     if request.kind is not None and request.kind not in KINDS:

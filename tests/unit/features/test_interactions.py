@@ -119,11 +119,45 @@ def test_a_second_identify_moves_only_what_came_after_the_first() -> None:
     assert lines(found) == [("u:ann", "a", 1.0), ("u:bob", "b", 1.0)]
 
 
-def test_without_consent_nothing_is_trained_on() -> None:
+def test_who_was_forgotten_and_identified_again_keeps_what_came_before() -> None:
+    config = StateConfig(max_identified=1)
     _, found = built(
-        Event("view", 0, visitor_id="7", item_id="a", consent=False), Event("view", 1, visitor_id="7", item_id="b")
+        Event("view", 0, visitor_id="7", item_id="a"),
+        Event("identify", 1, visitor_id="7", user_id="ann"),
+        Event("identify", 2, visitor_id="8", user_id="bob"),
+        Event("view", 3, visitor_id="7", item_id="b"),
+        Event("identify", 4, visitor_id="7", user_id="cy"),
+        Event("view", 5, visitor_id="7", item_id="c"),
+        Event("identify", 6, visitor_id="8", user_id="bob"),
+        Event("view", 7, visitor_id="7", item_id="d"),
+        config=config,
     )
-    assert lines(found) == [("v:7", "b", 1.0)]
+    assert lines(found) == [("u:ann", "a", 1.0), ("u:cy", "b", 1.0), ("u:cy", "c", 1.0), ("v:7", "d", 1.0)]
+
+
+@pytest.mark.parametrize("kind", ["view", "purchase", "return", "uncart", "identify"])
+def test_without_consent_nothing_is_trained_on(kind: str) -> None:
+    _, found = built(
+        Event("view", 0, visitor_id="7", item_id="b"),
+        Event("purchase", 0, user_id="ann", item_id="a"),
+        Event("cart", 0, user_id="ann", item_id="a"),
+        Event(kind, 1, user_id="ann", visitor_id="7", item_id="a", consent=False),
+        Event("view", 2, visitor_id="7", item_id="c"),
+    )
+    assert lines(found) == [("v:7", "b", 1.0), ("u:ann", "a", 5.0), ("u:ann", "a", 3.0), ("v:7", "c", 1.0)]
+
+
+def test_an_uncart_takes_back_the_newest_cart_wholly() -> None:
+    carts = [Event("cart", time, user_id="ann", items=(Line("mug", 3.0),)) for time in range(2)]
+    _, found = built(*carts, purchase("mug", time=2), Event("uncart", 3, user_id="ann", item_id="mug"))
+    assert list(zip(found.time.tolist(), found.weight.tolist(), strict=True)) == [(0, 3.0), (2, 5.0)]
+
+
+def test_a_rating_below_the_middle_is_no_taste() -> None:
+    config = StateConfig(weights={"rate": 2.0})
+    rated = [Event("rate", time, user_id="ann", item_id="mug", rating=rating) for time, rating in ((0, 2.0), (1, 4.0))]
+    _, found = built(*rated, config=config)
+    assert found.time.tolist() == [1]
 
 
 def test_a_dismissal_is_no_taste_whatever_its_weight() -> None:

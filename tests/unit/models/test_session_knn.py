@@ -128,8 +128,8 @@ def test_a_live_index_is_read_at_every_question() -> None:
     model = SessionKNN(index, PLAIN)
     assert len(model.recommend(follow(0), 9)) == 0
     index.grow(3)
-    index.add(user=0, visit=1, item=0, time=0)
-    index.add(user=0, visit=1, item=2, time=1)
+    session = index.add(user=0, session=-1, item=0, time=0)
+    index.add(user=0, session=session, item=2, time=1)
     assert model.recommend(follow(0), 9).items.tolist() == [0, 2]
     assert len(model.recommend(follow(0, user=0), 9)) == 0
 
@@ -138,8 +138,8 @@ def test_only_the_newest_sessions_of_an_item_are_looked_at() -> None:
     index = SessionIndex(StateConfig())
     index.grow(4)
     for user, other in enumerate((1, 2, 3)):
-        index.add(user=user, visit=1, item=0, time=user)
-        index.add(user=user, visit=1, item=other, time=user)
+        session = index.add(user=user, session=-1, item=0, time=user)
+        index.add(user=user, session=session, item=other, time=user)
     assert SessionKNN(index, replace(PLAIN, sessions=2)).recommend(follow(0), 9).items.tolist() == [0, 2, 3]
 
 

@@ -17,7 +17,7 @@ from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
 from endcap.models.ensemble import Blend
 from endcap.models.itemknn import ItemKNN
-from endcap.serving.engine import RECIPES, Recommended
+from endcap.serving.engine import RECIPES, Recommended, Request
 
 ABOUT: dict[str, dict[str, Any]] = {
     "similar": {"item_ids": ("pot",)},
@@ -448,3 +448,24 @@ def test_the_engine_leaves_the_state_alone(shop: Small) -> None:
         shop.ask(recipe, user_id="w", visitor_id="unknown", **asked(recipe))
     assert (len(shop.state.users), shop.state.offset) == (users, offset)
     np.testing.assert_array_equal(shop.state.popularity.scores("popular"), counts)
+
+
+def test_with_diversity_the_twin_gives_way_and_why_says_so(shop: Small) -> None:
+    shop.add(
+        *[item(f"pot-{n}", f"Tea pot {n}") for n in range(4)], *[basket(f"x{n}", f"pot-{n % 4}") for n in range(40)]
+    )
+    plain = shop.ids("trending", k=4)
+    spread = shop.ids("trending", k=4, diversity=0.95)
+    assert len({one for one in plain if one.startswith("pot")}) >= 3
+    assert spread[0] == plain[0]
+    assert len({one for one in spread if one.startswith("pot")}) < 3
+    gone = next(one for one in plain if one not in spread)
+    request = Request("trending", k=4, diversity=0.95)
+    assert shop.engine.why(request, NOW, shop.state.items.row(gone)).verdict == "moved"
+    assert shop.ids("trending", k=4, diversity=0.0) == plain
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
+def test_diversity_is_a_share(shop: Small, wrong: float) -> None:
+    with pytest.raises(InvalidFieldError, match=r"diversity is .*: give a number from 0 to 1"):
+        shop.ask("trending", diversity=wrong)

@@ -45,6 +45,12 @@ class RefusingLog:
     def read(self, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
         return self._log.read(after, limit)
 
+    def find(self, key: str) -> tuple[int, Record] | None:
+        return self._log.find(key)
+
+    def expire(self, kind: str, before: int, limit: int) -> int:
+        return self._log.expire(kind, before, limit)
+
     def last_offset(self) -> int:
         return self._log.last_offset()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from endcap.catalog.items import ItemChange
+from endcap.catalog.rules import Rule, RuleChange
 from endcap.events.schema import EVENT_TYPES, Event, Line
 from endcap.types import Activation, Entry
 
@@ -31,6 +33,25 @@ _EVENTS = st.builds(
     item_id=st.none() | _ITEMS,
     items=_LINES.map(tuple),
     consent=st.sampled_from([None, None, True, False]),
+    rating=st.none() | st.sampled_from([1.0, 5.0]),
+)
+
+
+def _burst(first: Event, after: Sequence[tuple[int, str, tuple[Line, ...]]]) -> list[Event]:
+    """What one person does in one go: ``first``, then the same with other items, seconds apart."""
+    return [
+        first,
+        *(
+            replace(first, time=first.time + seconds * 1_000, item_id=item, items=lines)
+            for seconds, item, lines in after
+        ),
+    ]
+
+
+_BURSTS = st.builds(
+    _burst,
+    st.one_of(_EVENTS, _EVENTS.map(lambda event: replace(event, time=START + (event.time - START) // 1_000))),
+    st.lists(st.tuples(st.integers(-100, 3_000), _ITEMS, _LINES.map(tuple)), max_size=6),
 )
 _FIELDS = st.fixed_dictionaries(
     {"title": st.sampled_from(["Tea pot", "茶壶", "Lamp"])},
@@ -38,7 +59,8 @@ _FIELDS = st.fixed_dictionaries(
         "price": st.floats(0.0, 500.0),
         "sale_price": st.floats(0.0, 500.0),
         "in_stock": st.booleans(),
-        "categories": st.sampled_from([("A > B",), ("C",)]),
+        "categories": st.sampled_from([("A > B",), ("C",), ("A > B", "C", "D")]),
+        "brand": st.sampled_from(["Aga", "Bodum"]),
         "kind": st.sampled_from(["product", "review"]),
         "group_id": st.sampled_from(["g1", "g2"]),
         "attributes": st.just({"colour": "red", "sizes": [1, 2.5]}),
@@ -51,7 +73,16 @@ _CHANGES = st.one_of(
     st.builds(lambda item, on: ItemChange(item, "patch", {"in_stock": on, "price": None}), _ITEMS, st.booleans()),
     st.builds(lambda item: ItemChange(item, "delete"), _ITEMS),
 )
-_BODIES = st.one_of(_EVENTS, _EVENTS, _EVENTS, _CHANGES, st.builds(Activation, st.sampled_from(["m1", "m2"])))
+_RULES = st.one_of(
+    st.builds(
+        lambda name, value, until: RuleChange(name, Rule(name, "boost", "price > 1", value=value, until=until)),
+        st.sampled_from("rs"),
+        st.floats(0.1, 2.0),
+        st.none() | st.integers(0, 2 * START),
+    ),
+    st.builds(lambda name: RuleChange(name, None), st.sampled_from("rs")),
+)
+_ONE = st.one_of(_EVENTS, _EVENTS, _EVENTS, _CHANGES, _RULES, st.builds(Activation, st.sampled_from(["m1", "m2"])))
 
 
 def _numbered(bodies: Sequence[object]) -> list[Entry]:
@@ -61,4 +92,8 @@ def _numbered(bodies: Sequence[object]) -> list[Entry]:
     ]
 
 
-STREAMS = st.lists(_BODIES, max_size=60).map(_numbered)
+def _flat(parts: Sequence[object]) -> list[object]:
+    return [body for part in parts for body in (part if isinstance(part, list) else [part])]
+
+
+STREAMS = st.lists(_ONE | _BURSTS, max_size=40).map(_flat).map(_numbered)

@@ -18,13 +18,22 @@ from endcap.config import StateConfig
 from endcap.errors import ConfigError
 from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event, Line
 from endcap.state.fold import BASKET_TYPES, State, apply
-from endcap.state.snapshot import digest
+from endcap.state.snapshot import _pack, digest
 from endcap.state.user import CRUMB
-from endcap.types import MS_PER_DAY, Activation, Entry
+from endcap.types import MS_PER_DAY, Activation, Entry, Query
 
 MINUTE = 60_000
 CONFIG = StateConfig()
-SMALL = StateConfig(max_history=5, max_session_items=3, sessions_per_item=2)
+SMALL = StateConfig(
+    max_history=5,
+    max_session_items=3,
+    sessions_per_item=2,
+    max_open_visits=2,
+    max_interests=2,
+    max_dismissed=2,
+    max_identified=1,
+    max_private_visits=1,
+)
 
 
 def did(kind: str, who: str, *items: str | Line, at: float = 0, **more: Any) -> Event:
@@ -57,8 +66,17 @@ def history(state: State, who: str) -> list[str]:
     return ids(state, state.history(row(state, who)).items)
 
 
-def visit(state: State, who: str) -> list[str]:
-    return ids(state, state.history(row(state, who)).session_items)
+def visit(state: State, who: str, at: float = 0, session_id: str | None = None) -> list[str]:
+    """What a list for ``who`` at ``at`` minutes takes for the open visit."""
+    query, _ = asked(state, who, at, session_id)
+    return ids(state, query.session)
+
+
+def asked(state: State, who: str, at: float = 0, session_id: str | None = None) -> tuple[Query, list[str]]:
+    """The query for ``who``, and what is hidden from them."""
+    user, visitor = (who[2:], None) if who.startswith("u:") else (None, who[2:])
+    query, dismissed = state.ask(user, visitor, session_id, START + int(at * MINUTE))
+    return query, ids(state, dismissed)
 
 
 def trending(state: State) -> dict[str, float]:
@@ -167,7 +185,7 @@ class Counted:
     item: str
     time: int
     weight: float
-    purchase: bool
+    type: str
     left: float
 
 
@@ -183,6 +201,8 @@ class SlowPopularity:
                 self._take(entry.body)
 
     def _take(self, event: Event) -> None:
+        if event.consent is False:
+            return
         visitor = f"v:{event.visitor_id}"
         who = f"u:{event.user_id}" if event.user_id else self.owner.get(visitor, visitor)
         if event.type == "identify" and event.user_id and event.visitor_id and self.owner.get(visitor) != who:
@@ -192,18 +212,24 @@ class SlowPopularity:
             weight = CONFIG.weights.get(event.type, 0.0)
             if event.type == "return":
                 self._return(who, line)
-            elif weight and event.consent is not False and event.type != "dismiss":
-                bought = event.type == "purchase"
-                self.held[who].append(Counted(line.item_id, event.time, weight, bought, line.quantity))
+            elif event.type == "uncart":
+                self._uncart(who, line)
+            elif weight and not (event.type == "review" and event.rating == 1.0):
+                self.held[who].append(Counted(line.item_id, event.time, weight, event.type, line.quantity))
                 self.newest = max(self.newest, event.time)
 
     def _return(self, who: str, line: Line) -> None:
         left = line.quantity
         for one in reversed(self.held[who]):
-            if one.purchase and one.item == line.item_id and left >= CRUMB:
+            if one.type == "purchase" and one.item == line.item_id and left >= CRUMB:
                 taken = min(left, one.left)
                 one.left, left = one.left - taken, left - taken
         self.held[who] = [one for one in self.held[who] if one.left >= CRUMB]
+
+    def _uncart(self, who: str, line: Line) -> None:
+        carts = [one for one in self.held[who] if one.type == "cart" and one.item == line.item_id]
+        if carts:
+            self.held[who] = [one for one in self.held[who] if one is not carts[-1]]
 
     def score(self, item: str, half_life_days: float) -> float:
         counted = [one for held in self.held.values() for one in held if one.item == item]
@@ -248,9 +274,8 @@ def test_a_return_of_a_part_leaves_the_purchase() -> None:
     assert trending(state) == {"a": 5.0}
 
 
-@pytest.mark.parametrize("consent", [None, False])
-def test_a_return_finds_only_ones_own_purchases_that_came_before_it(consent: bool | None) -> None:
-    returned = did("return", "u:bo", "a", consent=consent)
+def test_a_return_finds_only_ones_own_purchases_that_came_before_it() -> None:
+    returned = did("return", "u:bo", "a")
     state = fold(did("purchase", "u:ann", "a"), returned, did("purchase", "u:bo", "a"))
     assert trending(state) == {"a": 10.0}
     assert (history(state, "u:ann"), history(state, "u:bo")) == (["a"], ["a"])
@@ -278,7 +303,7 @@ def test_a_visit_is_a_session() -> None:
         did("view", "u:ann", "c", at=61),
     )
     assert together(state) == [["a", "b"], ["c"], ["c"]]
-    assert visit(state, "u:ann") == ["c"]
+    assert visit(state, "u:ann", at=61) == ["c"]
     assert state.sessions.session_of(row(state, "u:ann")) == 2
 
 
@@ -290,16 +315,40 @@ def test_any_event_keeps_a_visit_open_also_one_that_counts_nothing() -> None:
 
 def test_a_late_event_joins_the_open_visit_and_counts_as_in_time() -> None:
     late = fold(did("view", "u:ann", "a", at=100), did("view", "u:ann", "b", at=0))
-    assert (together(late), visit(late, "u:ann"), history(late, "u:ann")) == ([["a", "b"]], ["a", "b"], ["a", "b"])
+    assert (together(late), visit(late, "u:ann", at=100), history(late, "u:ann")) == (
+        [["a", "b"]],
+        ["a", "b"],
+        ["a", "b"],
+    )
     in_time = fold(did("view", "u:ann", "b", at=0), did("view", "u:ann", "a", at=100))
     assert trending(late) == trending(in_time)
     assert trending(late)["b"] < 1.0
 
 
 def test_sessions_named_by_the_shop_split_where_the_name_changes() -> None:
-    named = [("s1", "a", 0), ("s2", "b", 1), ("s2", "c", 500)]
+    named = [("s1", "a", 0), ("s2", "b", 1), ("s2", "c", 30), ("s2", "d", 61)]
     state = fold(*(did("view", "u:ann", item, at=at, session_id=name) for name, item, at in named))
-    assert together(state) == [["a"], ["b", "c"]]
+    assert together(state) == [["a"], ["b", "c"], ["d"]]
+
+
+def test_two_devices_keep_a_visit_each() -> None:
+    named = [("phone", "a"), ("laptop", "b"), ("phone", "c"), ("laptop", "d")]
+    state = fold(*(did("view", "u:ann", item, at=at, session_id=name) for at, (name, item) in enumerate(named)))
+    assert together(state) == [["a", "c"], ["b", "d"]]
+    assert visit(state, "u:ann", at=4) == visit(state, "u:ann", at=4, session_id="laptop") == ["b", "d"]
+    assert visit(state, "u:ann", at=4, session_id="phone") == ["a", "c"]
+    assert visit(state, "u:ann", at=4, session_id="fridge") == visit(state, "u:ann", at=34) == []
+
+
+@pytest.mark.parametrize("session_id", [None, "s1"])
+@pytest.mark.parametrize(("minutes", "open_"), [(30, True), (31, False)])
+def test_a_query_and_the_next_event_agree_on_when_a_visit_is_over(
+    session_id: str | None, minutes: int, open_: bool
+) -> None:
+    first, then = did("view", "u:ann", "a", session_id=session_id), did("view", "u:ann", "b", at=minutes)
+    assert visit(fold(first), "u:ann", at=minutes) == (["a"] if open_ else [])
+    state = fold(first, replace(then, session_id=session_id))
+    assert together(state) == ([["a", "b"]] if open_ else [["a"], ["b"]])
 
 
 # Who somebody is
@@ -335,7 +384,37 @@ def test_the_visit_on_the_shops_pages_goes_on_when_the_visitor_logs_in() -> None
     state = fold(did("view", "v:1", "a", at=0), joined("1", "ann", at=1), did("view", "u:ann", "b", at=2))
     assert visit(state, "u:ann") == ["a", "b"]
     over = fold(did("view", "v:1", "a", at=0), joined("1", "ann", at=40), did("view", "u:ann", "b", at=41))
-    assert visit(over, "u:ann") == ["b"]
+    assert visit(over, "u:ann", at=41) == ["b"]
+
+
+def test_the_visit_in_which_the_visitor_logs_in_stays_one_session() -> None:
+    before = [did("cart", "u:ann", "x", at=-100), did("cart", "v:1", "a", at=0)]
+    state = fold(*before, joined("1", "ann", at=1))
+    ann = row(state, "u:ann")
+    for index in (state.sessions, state.baskets):
+        assert index.session_of(ann) == 1, "session kNN leaves out the shopper's own session from before the login"
+        assert index.session_of(row(state, "u:1")) == index.session_of(state.users.row("v:1")) == -1
+    apply(state, Entry(9, START, did("cart", "u:ann", "b", at=2)))
+    assert together(state) == together(state, baskets=True) == [["x"], ["a", "b"]]
+
+
+def test_after_a_login_the_visit_goes_on_that_it_happened_in() -> None:
+    state = fold(
+        did("view", "v:1", "a", at=0, session_id="laptop"),
+        did("view", "u:ann", "b", at=1, session_id="phone"),
+        joined("1", "ann", at=2),
+        did("view", "u:ann", "c", at=3),
+        did("view", "u:ann", "d", at=4, session_id="phone"),
+    )
+    assert together(state) == [["a", "c"], ["b", "d"]]
+    assert (visit(state, "u:ann", 4, "laptop"), visit(state, "u:ann", 4, "phone")) == (["a", "c"], ["b", "d"])
+
+
+def test_who_was_identified_longest_ago_is_somebody_new_again() -> None:
+    config = replace(CONFIG, max_identified=2)
+    logins = [joined("1", "ann"), joined("2", "bo"), joined("1", "ann"), joined("3", "cy")]
+    state = fold(*logins, config=config)
+    assert [state.user_key(None, name) for name in "123"] == ["u:ann", "v:2", "u:cy"]
 
 
 def test_a_second_identify_moves_only_what_comes_after_it() -> None:
@@ -366,7 +445,7 @@ def test_two_visitors_may_be_one_user() -> None:
 def test_the_same_identify_again_changes_only_what_any_event_does() -> None:
     late = [did("view", "u:ann", "b", at=10), did("view", "u:ann", "c", at=5)]
     state = fold(did("view", "v:1", "a"), joined("1", "ann", at=1), *late, joined("1", "ann", at=11))
-    assert history(state, "u:ann") == visit(state, "u:ann") == ["a", "b", "c"]
+    assert history(state, "u:ann") == visit(state, "u:ann", at=11) == ["a", "b", "c"]
 
 
 def test_identify_without_a_visitor_joins_nobody() -> None:
@@ -376,44 +455,165 @@ def test_identify_without_a_visitor_joins_nobody() -> None:
 
 def test_dismissed_items_are_remembered_and_are_no_sign_of_taste() -> None:
     state = fold(did("dismiss", "u:ann", "a", "b"), did("dismiss", "u:ann", "a"), did("view", "u:bo", "c"))
-    assert sorted(ids(state, state.dismissed(row(state, "u:ann")))) == ["a", "b"]
+    assert ids(state, state.dismissed(row(state, "u:ann"))) == ["b", "a"], "the one dismissed last at the end"
     assert state.dismissed(row(state, "u:bo")).size == state.dismissed(-1).size == 0
     assert (history(state, "u:ann"), visit(state, "u:ann"), trending(state)["a"]) == ([], [], 0.0)
+
+
+def test_of_dismissed_items_the_newest_are_remembered() -> None:
+    config = replace(CONFIG, max_dismissed=2)
+    state = fold(*(did("dismiss", "u:ann", item) for item in "abac"), config=config)
+    assert ids(state, state.dismissed(0)) == ["a", "c"]
+    state = fold(
+        *(did("dismiss", "u:ann", item) for item in "ab"),
+        did("dismiss", "v:1", "c", "d"),
+        joined("1", "ann"),
+        config=config,
+    )
+    assert ids(state, state.dismissed(row(state, "u:ann"))) == ["c", "d"]
+
+
+# Changes of mind and ratings
+
+
+def test_an_uncart_takes_back_the_newest_cart_of_the_item() -> None:
+    state = fold(
+        did("cart", "u:ann", Line("a", 3.0), at=0),
+        did("cart", "u:ann", "a", at=1),
+        did("cart", "u:bo", "a", at=2),
+        did("view", "u:ann", "a", at=3),
+        did("uncart", "u:ann", "a", at=4),
+    )
+    assert state.history(0).quantities.tolist() == [3.0, 1.0]
+    assert history(state, "u:bo") == ["a"]
+    kept = fold(did("cart", "u:ann", "a"), did("cart", "u:bo", "a", at=2), did("view", "u:ann", "a", at=3))
+    np.testing.assert_allclose(trending(state)["a"], trending(kept)["a"], rtol=1e-5)
+    assert state.history(0).counts == {"cart": 2, "view": 1, "uncart": 1}
+    assert visit(state, "u:ann", at=4) == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["return", "uncart", "dismiss"])
+def test_what_takes_back_is_no_sign_of_taste_whatever_its_weight(kind: str) -> None:
+    config = replace(CONFIG, weights={kind: 3.0, "view": 1.0})
+    state = fold(did(kind, "u:ann", "a"), config=config)
+    assert (history(state, "u:ann"), trending(state)) == ([], {"a": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_", "counts"),
+    [
+        ("rate", {"rating": 2.9}, False),
+        ("rate", {"rating": 3.0}, True),
+        ("rate", {"value": 1.0}, False),
+        ("rate", {"value": 5.0}, True),
+        ("rate", {"rating": 5.0, "value": 1.0}, True),
+        ("rate", {}, True),
+        ("review", {"rating": 1.0}, False),
+        ("review", {"rating": 4.0}, True),
+        ("review", {"value": 1.0}, True),
+        ("purchase", {"value": 1.0, "rating": 1.0}, True),
+    ],
+)
+def test_a_rating_below_the_middle_says_nothing_about_taste(kind: str, given_: dict[str, float], counts: bool) -> None:
+    config = replace(CONFIG, weights={"rate": 2.0, "review": 2.0, "purchase": 5.0})
+    state = fold(did(kind, "u:ann", "a", **given_), config=config)
+    assert (history(state, "u:ann"), visit(state, "u:ann")) == ((["a"], ["a"]) if counts else ([], []))
+    assert state.sessions.count == int(counts)
+    assert state.history(0).counts == {kind: 1}
+
+
+def test_the_middle_of_the_ratings_is_the_shops() -> None:
+    config = replace(CONFIG, weights={"rate": 1.0}, rating_middle=5.5)
+    assert history(fold(did("rate", "u:ann", "a", rating=5.0), config=config), "u:ann") == []
 
 
 # Consent
 
 
-def test_without_consent_an_event_serves_its_session_alone() -> None:
-    state = fold(did("purchase", "v:1", "a", consent=False), did("view", "v:1", "b", at=1, consent=False))
-    assert visit(state, "v:1") == ["a", "b"]
-    assert (history(state, "v:1"), trending(state)) == ([], {"a": 0.0, "b": 0.0})
-    assert (state.sessions.count, state.baskets.count) == (0, 0)
-    assert visit(fold(did("view", "v:1", "a", consent=False), did("view", "v:1", "b", at=31)), "v:1") == ["b"]
+def test_without_consent_an_event_serves_its_visit_alone() -> None:
+    state = fold(
+        did("view", "u:ann", "a"),
+        did("purchase", "v:1", "a", consent=False),
+        did("dismiss", "v:1", "a", "unknown", at=1, consent=False),
+    )
+    query, hidden = asked(state, "v:1", at=2)
+    assert (ids(state, query.session), hidden) == (["a"], ["a"])
+    assert (query.user, query.history.size, list(state.users), list(state.items)) == (-1, 0, ["u:ann"], ["a"])
+    assert (visit(state, "v:1", at=31), asked(state, "v:1", at=32)[1]) == (["a"], [])
+    assert visit(state, "v:1", at=32) == []
+
+
+def test_a_visit_holds_what_was_done_with_and_without_consent() -> None:
+    state = fold(
+        did("view", "u:ann", "a", at=0),
+        did("view", "u:bo", "b", "c", at=0),
+        did("view", "u:ann", "b", at=1, consent=False),
+        did("view", "u:ann", "c", at=2),
+        did("dismiss", "u:ann", "a", at=3),
+        did("dismiss", "u:ann", "b", at=4, consent=False),
+    )
+    query, hidden = asked(state, "u:ann", at=5)
+    assert (ids(state, query.session), ids(state, query.history), hidden) == (["a", "b", "c"], ["a", "c"], ["a", "b"])
+    assert together(state) == [["a", "c"], ["b", "c"]]
+    query, hidden = asked(state, "u:ann", at=60)
+    assert (query.session.size, ids(state, query.history), hidden) == (0, ["a", "c"], ["a"])
+
+
+def test_without_consent_nobody_is_joined_and_nothing_is_undone() -> None:
+    state = fold(
+        did("view", "v:1", "a"),
+        joined("1", "ann", consent=False),
+        did("purchase", "u:bo", "b"),
+        did("return", "u:bo", "b", consent=False),
+        did("cart", "u:bo", "b"),
+        did("uncart", "u:bo", "b", consent=False),
+    )
+    assert state.user_key(None, "1") == "v:1"
+    assert (history(state, "v:1"), history(state, "u:bo")) == (["a"], ["b", "b"])
+    assert state.user_row("ann", None) == -1
+
+
+def test_a_login_with_consent_does_not_take_along_what_was_done_without() -> None:
+    secret = did("view", "v:1", "b", at=1, consent=False)
+    state = fold(did("view", "v:1", "a"), did("view", "u:bo", "b"), secret, joined("1", "ann", at=2))
+    assert visit(state, "u:ann", at=3) == visit(state, "v:1", at=3) == ["a"]
+    assert len(state.private) == 0
+
+
+def test_an_over_private_visit_is_let_go_at_the_owners_next_event_or_a_day_later() -> None:
+    secret = did("view", "v:1", "a", consent=False)
+    for other, kept in ((did("view", "v:2", "a", at=60), 1), (did("view", "v:1", "a", at=60), 0)):
+        assert len(fold(secret, other).private) == kept
+    assert len(fold(secret, did("view", "v:2", "a", at=24 * 60 + 31)).private) == 0
+
+
+def test_private_visits_are_bounded() -> None:
+    state = fold(*(did("view", f"v:{at}", "a", at=at, consent=False) for at in range(5)), config=SMALL)
+    assert len(state.private) == SMALL.max_private_visits
+
+
+_OF_THE_VISIT = ("events", "offset", "anchor", "private.")
 
 
 @given(STREAMS)
-@settings(deadline=None)
-def test_no_event_without_consent_changes_a_history_or_a_count(stream: list[Entry]) -> None:
-    def silent(entry: Entry) -> bool:
-        body = entry.body
-        return isinstance(body, Event) and body.consent is False and body.type not in ("return", "identify")
+@settings(max_examples=200, deadline=None)
+def test_nothing_of_an_event_without_consent_outlives_its_visit(stream: list[Entry]) -> None:
+    """The state is, to the last bit, that of a log which never had it."""
 
-    given_all, given_consented = State(SMALL), State(SMALL)
-    for entry in stream:
-        apply(given_all, entry)
-        if not silent(entry):
-            apply(given_consented, entry)
-    for user, key in enumerate(given_consented.users):
-        known, other = given_consented.history(user), given_all.history(given_all.users.row(key))
-        assert ids(given_consented, known.items) == ids(given_all, other.items)
-        assert known.times.tolist() == other.times.tolist()
-    scores, other_scores = given_consented.popularity.scores("popular"), given_all.popularity.scores("popular")
-    for item, score in zip(given_consented.items, scores, strict=True):
-        assert score == other_scores[given_all.items.row(item)]
-    known_users = set(given_consented.users)
-    unknown = [user for user, key in enumerate(given_all.users) if key not in known_users]
-    assert all(len(given_all.history(user)) == 0 for user in unknown)
+    def with_consent(entry: Entry) -> bool:
+        return not (isinstance(entry.body, Event) and entry.body.consent is False)
+
+    later = Entry(len(stream) + 1, START, did("view", "u:zoe", at=10_000_000))
+    whole, clean = State(SMALL), State(SMALL)
+    for entry in [*stream, later]:
+        apply(whole, entry)
+        if with_consent(entry):
+            apply(clean, entry)
+    assert len(whole.private) == 0
+    kept, expected = _pack(whole), _pack(clean)
+    for name in kept:
+        if not name.startswith(_OF_THE_VISIT):
+            np.testing.assert_array_equal(kept[name], expected[name], err_msg=name)
 
 
 # What a model is asked
@@ -455,11 +655,19 @@ def test_memory_is_bounded_by_the_settings(stream: list[Entry]) -> None:
         apply(state, entry)
     for user in range(len(state.users)):
         assert len(state.history(user)) <= SMALL.max_history
-        assert state.history(user).session_items.size <= SMALL.max_session_items
+        assert len(state.history(user).visits) <= SMALL.max_open_visits
+        assert all(len(one.items) <= SMALL.max_session_items for one in state.history(user).visits)
+        assert len(state.history(user).interests.values[1]) <= 2 * SMALL.max_interests
+        assert state.dismissed(user).size <= SMALL.max_dismissed
+    assert len(state._identified) <= SMALL.max_identified
+    assert len(state.private) <= SMALL.max_private_visits
+    for user in range(len(state.users)):
+        assert sum(map(len, state.interests(user, START).values())) <= SMALL.max_interests
     for index in (state.sessions, state.baskets):
         assert all(index.recent(item).size <= SMALL.sessions_per_item for item in range(len(state.items)))
-        sessions = np.arange(index.count, dtype=np.int32)
-        position, _ = index.members(sessions)
+        assert index.held <= 2 * SMALL.sessions_per_item * max(len(state.items), 1)
+        found = [index.recent(item) for item in range(len(state.items))]
+        position, _ = index.members(np.concatenate([np.empty(0, np.int32), *found]))
         assert np.bincount(position, minlength=1).max() <= SMALL.max_session_items
 
 

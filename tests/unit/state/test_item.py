@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endcap.config import StateConfig
+from endcap.events.schema import TYPE_CODES
+from endcap.state import item as item_state
 from endcap.state.item import MAX_EXPONENT, Popularity
 from endcap.types import MS_PER_DAY
 
@@ -100,3 +102,56 @@ def test_what_is_taken_back_is_as_if_it_had_never_been(half_lives: int) -> None:
     for window in Popularity.WINDOWS:
         np.testing.assert_allclose(popularity.scores(window), [0.0, 2.0, 0.0, 0.0], atol=1e-9)
     assert popularity.last_time == later
+
+
+# Counts by type, and trend
+
+
+def test_what_happened_is_counted_by_type_and_fades() -> None:
+    popularity = counted([(0, 1.0, T0)])
+    for _ in range(3):
+        popularity.happened(1, TYPE_CODES["impression"], T0)
+    popularity.happened(1, TYPE_CODES["return"], T0 - MS_PER_DAY // 2)
+    assert popularity.counts("impression", "trending").tolist() == [0.0, 3.0, 0.0, 0.0]
+    assert popularity.counts("return", "trending").tolist() == [0.0, 0.5, 0.0, 0.0]
+    assert popularity.counts("view", "popular").tolist() == [0.0] * ITEMS
+    popularity.add(0, 1.0, T0 + 3 * MS_PER_DAY)
+    assert popularity.counts("impression", "popular").tolist() == [0.0, 1.5, 0.0, 0.0]
+
+
+def test_rows_that_came_after_a_count_are_zero() -> None:
+    popularity = counted([])
+    popularity.happened(1, TYPE_CODES["view"], T0)
+    popularity.counts("view", "trending")
+    popularity.grow(ITEMS + 2)
+    assert popularity.counts("view", "trending").size == popularity.scores("popular").size == ITEMS + 2
+
+
+def test_the_trend_is_one_for_what_is_steady_above_for_what_rises_and_zero_for_nothing() -> None:
+    hour = MS_PER_DAY // 24
+    steady = [(0, 1.0, T0 + at * hour) for at in range(24 * 40)]
+    rising = [(1, 1.0, T0 + at * hour) for at in range(24 * 36, 24 * 40)]
+    falling = [(2, 1.0, T0 + at * hour) for at in range(24 * 36)]
+    popularity = counted([*falling, *steady, *rising])
+    trend = popularity.trend()
+    assert trend[0] == pytest.approx(1.0, rel=0.03)
+    assert (trend[1] > 1.3, trend[2] < 0.02, trend[3]) == (True, True, 0.0)
+    assert trend.dtype == np.float32
+
+
+@given(_EVENTS, st.integers(1, 5), st.lists(st.booleans(), min_size=30, max_size=30))
+def test_the_sums_are_the_same_to_the_last_bit_however_they_are_cut(
+    events: list[Added], waiting: int, reads: list[bool]
+) -> None:
+    whole = counted(events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_state, "MAX_WAITING", waiting)
+        cut = counted([])
+        for event, read in zip(events, reads, strict=False):
+            cut.add(*event)
+            if read:
+                cut.scores("popular")
+    expected, packed = whole.pack(), cut.pack()
+    assert expected.keys() == packed.keys()
+    for name, values in expected.items():
+        assert values.tobytes() == packed[name].tobytes()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
+
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endcap.config import StateConfig
+from endcap.state import pairs
 from endcap.state.pairs import SessionIndex
 
 ITEMS, USERS = 5, 3
@@ -16,34 +21,52 @@ Added = tuple[int, int, int, int]
 """User, visit, item, time."""
 
 
+class Visiting:
+    """An index to which visits are added, each into its own session."""
+
+    def __init__(self, config: StateConfig = CONFIG) -> None:
+        self.index = SessionIndex(config)
+        self.index.grow(ITEMS)
+        self.session: dict[tuple[int, int], int] = {}
+
+    def add(self, user: int, visit: int, item: int, time: int) -> None:
+        self.session[user, visit] = self.index.add(user, self.session.get((user, visit), -1), item, time)
+
+
 def indexed(events: list[Added], config: StateConfig = CONFIG) -> SessionIndex:
-    index = SessionIndex(config)
-    index.grow(ITEMS)
+    visiting = Visiting(config)
     for event in events:
-        index.add(*event)
-    return index
+        visiting.add(*event)
+    return visiting.index
 
 
 class SlowIndex:
-    """The same, without a thought for speed or memory."""
+    """The same, without a thought for speed."""
 
     def __init__(self, events: list[Added], config: StateConfig = CONFIG) -> None:
         self.members: list[list[int]] = []
         self.times: list[int] = []
-        self.newest: dict[int, tuple[int, int]] = {}
-        self.kept = config.sessions_per_item
+        self.newest: dict[int, int] = {}
+        self.lists: dict[int, list[int]] = {item: [] for item in range(ITEMS)}
+        self.often = [0] * ITEMS
+        session_of: dict[tuple[int, int], int] = {}
         for user, visit, item, time in events:
-            if self.newest.get(user, (None, 0))[0] != visit:
-                self.newest[user] = (visit, len(self.members))
+            session = session_of.get((user, visit), -1)
+            if not self.held(session):
+                session = session_of[user, visit] = len(self.members)
                 self.members.append([])
                 self.times.append(time)
-            session = self.newest[user][1]
+            self.newest[user] = session
             self.times[session] = max(time, self.times[session])
             if item not in self.members[session] and len(self.members[session]) < config.max_session_items:
                 self.members[session].append(item)
+                self.often[item] += 1
+                self.lists[item].append(session)
+                if len(self.lists[item]) > 2 * config.sessions_per_item:
+                    self.lists[item] = self.lists[item][-config.sessions_per_item :]
 
-    def holding(self, item: int) -> list[int]:
-        return [session for session, items in enumerate(self.members) if item in items]
+    def held(self, session: int) -> bool:
+        return any(session in kept for kept in self.lists.values())
 
 
 @st.composite
@@ -58,30 +81,79 @@ def streams(draw: st.DrawFn) -> list[Added]:
     return events
 
 
-@given(streams())
-def test_equals_the_slow_version(events: list[Added]) -> None:
-    index, slow = indexed(events), SlowIndex(events)
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, sessions_per_item=1)])
+@given(events=streams())
+@settings(max_examples=200, deadline=None)
+def test_equals_the_slow_version(config: StateConfig, events: list[Added]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "MIN_RELEASED", 1)
+        index, slow = indexed(events, config), SlowIndex(events, config)
     assert index.count == len(slow.members)
     for user in range(USERS):
-        assert index.session_of(user) == slow.newest.get(user, (0, -1))[1]
+        assert index.session_of(user) == slow.newest.get(user, -1)
     for item in range(ITEMS):
-        # ascending session numbers are the order of their opening, not of the item's coming
-        assert sorted(index.recent(item).tolist()) == sorted(arrival_order(events, item)[-CONFIG.sessions_per_item :])
-        assert index.recent(item).tolist() == arrival_order(events, item)[-CONFIG.sessions_per_item :]
-        assert index.frequency()[item] == len(slow.holding(item))
-    asked = np.array([session for session in range(index.count) if session % 2 == 0][::-1], np.int32)
+        assert index.recent(item).tolist() == slow.lists[item][-config.sessions_per_item :]
+    assert index.frequency().tolist() == slow.often
+    held = [session for session in range(index.count) if slow.held(session)]
+    assert index.held == len(held)
+    asked = np.array(held[::-2], np.int32)
     assert index.last_time(asked).tolist() == [slow.times[session] for session in asked]
     position, item_rows = index.members(asked)
     flat = [(at, item) for at, session in enumerate(asked) for item in slow.members[session]]
     assert list(zip(position.tolist(), item_rows.tolist(), strict=True)) == flat
 
 
-def arrival_order(events: list[Added], item: int) -> list[int]:
-    """The sessions that hold ``item``, in the order in which it came into them."""
-    found: list[int] = []
-    for end in range(1, len(events) + 1):
-        found += [session for session in SlowIndex(events[:end]).holding(item) if session not in found]
-    return found
+@given(streams(), st.integers(1, 3))
+@settings(max_examples=100, deadline=None)
+def test_many_at_once_equal_one_by_one(events: list[Added], kept: int) -> None:
+    """Sessions are extended by runs of one visit's items."""
+    config = replace(CONFIG, sessions_per_item=kept, max_session_items=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "MIN_RELEASED", 1)
+        one_by_one, at_once = indexed(events, config), SessionIndex(config)
+        at_once.grow(ITEMS)
+        session: dict[tuple[int, int], int] = {}
+        for who, run in groupby(events, lambda event: event[:2]):
+            columns = list(zip(*run, strict=True))
+            session[who] = at_once.extend(who[0], session.get(who, -1), columns[2], columns[3])
+    expected, packed = one_by_one.pack(), at_once.pack()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(packed[name], values)
+
+
+def test_what_no_item_refers_to_any_more_is_released() -> None:
+    config = replace(CONFIG, sessions_per_item=2)
+    index = indexed([(0, visit, visit % 2, visit) for visit in range(20 * pairs.MIN_RELEASED)], config)
+    assert index.count == 20 * pairs.MIN_RELEASED
+    assert index.held <= 2 * 2 * config.sessions_per_item
+    assert index.pack()["times"].size <= 2 * pairs.MIN_RELEASED, "places are given back"
+    newest = index.recent(1)
+    assert newest.tolist() == [index.count - 3, index.count - 1]
+    assert index.last_time(newest).tolist() == newest.tolist()
+    assert index.members(newest)[1].tolist() == [1, 1]
+
+
+def test_a_visit_whose_session_was_released_begins_another() -> None:
+    config = StateConfig(sessions_per_item=1)
+    index = SessionIndex(config)
+    index.grow(2)
+    first = index.add(0, -1, 0, 1)
+    for user in (1, 2):
+        index.add(user, -1, 0, 2)
+    assert index.add(0, first, 1, 3) == 3
+    assert index.members(index.recent(1))[1].tolist() == [1]
+
+
+def test_a_visitors_open_session_becomes_the_users() -> None:
+    index = SessionIndex(CONFIG)
+    index.grow(2)
+    session, other = index.add(0, -1, 0, 1), index.add(1, -1, 0, 2)
+    index.join(0, 1, session)
+    assert (index.session_of(0), index.session_of(1)) == (-1, session)
+    index.join(2, 1, -1)
+    assert index.session_of(1) == session
+    index.add(1, other, 1, 3)
+    assert index.session_of(1) == other
 
 
 def test_a_session_is_found_from_its_first_event_on() -> None:
@@ -126,9 +198,11 @@ def test_unknown_rows_and_no_sessions_are_empty_not_an_error() -> None:
 
 
 def test_what_was_read_stays_as_the_index_goes_on() -> None:
-    index = indexed([(0, 1, 0, 10)])
-    times, recent = index.last_time(np.array([0], np.int32)), index.recent(0)
-    _, members = index.members(np.array([0], np.int32))
-    index.add(0, 1, 1, 20)
-    index.add(0, 2, 0, 30)
+    visiting = Visiting()
+    visiting.add(0, 1, 0, 10)
+    index, asked = visiting.index, np.array([0], np.int32)
+    times, recent = index.last_time(asked), index.recent(0)
+    _, members = index.members(asked)
+    visiting.add(0, 1, 1, 20)
+    visiting.add(0, 2, 0, 30)
     assert (times.tolist(), recent.tolist(), members.tolist()) == ([10], [0], [0])

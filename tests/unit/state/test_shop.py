@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endcap.catalog.items import KINDS, Item, ItemChange, parse_change
-from endcap.state.shop import NEVER, ShopState
+from endcap.catalog.rules import Rule, RuleChange
+from endcap.state.shop import MAX_JOURNAL, NEVER, ShopState
 from endcap.types import Vocabulary
 
 Op = Literal["put", "patch", "delete"]
@@ -155,3 +156,58 @@ def test_the_columns_always_say_what_the_items_say(changes: list[tuple[Op, str, 
             assert (shop.groups[row] < 0) == (item.group_id is None)
     grouped = [(item.group_id, int(shop.groups[catalogue.items.row(name)])) for name, item in items.items()]
     assert len(set(grouped)) == len({name for name, _ in grouped}) == len({number for _, number in grouped})
+
+
+# Rules, and what has changed
+
+
+def test_rules_are_kept_in_the_order_in_which_they_were_first_put() -> None:
+    shop = Catalogue().shop
+    first, second = Rule("b", "exclude", "true"), Rule("a", "exclude", "true")
+    for change in (RuleChange("b", first), RuleChange("a", second), RuleChange("b", second), RuleChange("x", None)):
+        shop.change_rule(change)
+    assert list(shop.rules.items()) == [("b", second), ("a", second)]
+    shop.change_rule(RuleChange("b", None))
+    assert list(shop.rules) == ["a"]
+    assert (shop.rules_version, shop.version) == (5, 0)
+
+
+def test_the_rows_that_changed_are_known_for_a_while() -> None:
+    catalogue = Catalogue()
+    for name, price in zip("abca", range(4), strict=True):
+        catalogue.put(name, price=price)
+    assert catalogue.shop.changed_since(4) == set()
+    assert catalogue.shop.changed_since(2) == {0, 2}
+    assert catalogue.shop.changed_since(0) == {0, 1, 2}
+    assert catalogue.shop.changed_since(5) is None, "a version of another state"
+    catalogue.patch("a", in_stock=False, expires=9, available_from=3)
+    assert catalogue.shop.changed_since(4) == set(), "what a condition cannot see has not changed"
+    for price in range(MAX_JOURNAL - 1):
+        catalogue.put("b", price=price)
+    assert catalogue.shop.changed_since(4) == {1}
+    assert catalogue.shop.changed_since(3) is None
+
+
+def test_after_a_snapshot_nobody_says_what_changed_before_it() -> None:
+    catalogue, again = Catalogue(), Catalogue()
+    for price, name in enumerate("abb"):
+        catalogue.put(name, price=price)
+    for name in "ab":
+        again.items.add(name)
+    again.shop.unpack(catalogue.shop.pack())
+    assert again.shop.changed_since(2) is None
+    again.put("a", price=9)
+    assert again.shop.changed_since(3) == {0}
+
+
+def test_attributes_are_counted_by_what_they_can_be_compared_as() -> None:
+    catalogue = Catalogue()
+    catalogue.put("a", attributes={"size": 1, "new": True, "tags": ["x"], "none": None})
+    catalogue.put("b", attributes={"size": 2.5, "new": "yes"})
+    shop = catalogue.shop
+    assert (shop.scalar("size", "number"), shop.scalar("new", "flag"), shop.scalar("new", "text")) == (2, 1, 1)
+    assert shop.attribute_names() == ["new", "size"]
+    catalogue.put("b", attributes={"size": "XL"})
+    assert (shop.scalar("size", "number"), shop.scalar("size", "text"), shop.scalar("new", "text")) == (1, 1, 0)
+    catalogue.change(ItemChange("a", "delete"))
+    assert shop.attribute_names() == ["size"]

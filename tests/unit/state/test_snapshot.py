@@ -13,7 +13,7 @@ from tests.unit.state.streams import START, STREAMS
 from endcap.config import StateConfig
 from endcap.events.schema import Event
 from endcap.state.fold import State, apply
-from endcap.state.snapshot import KEPT, digest, load, save
+from endcap.state.snapshot import NEWEST, digest, load, save
 from endcap.types import Entry
 
 CONFIG = StateConfig(max_history=6, max_session_items=3, sessions_per_item=2)
@@ -102,5 +102,5 @@ def test_one_of_another_log_is_refused(tmp_path: Path) -> None:
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     for count in range(1, 5):
         save(fold(views(*"abcd"[:count])), tmp_path, newest)
-    assert len(list(tmp_path.iterdir())) == KEPT
+    assert len(list(tmp_path.iterdir())) == NEWEST
     assert load(tmp_path, CONFIG, newest).offset == 4

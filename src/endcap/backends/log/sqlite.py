@@ -100,6 +100,23 @@ class SqliteLog:
             after = page[-1][0]
             left = None if left is None else left - len(page)
 
+    def find(self, key: str) -> tuple[int, Record] | None:
+        with self._read_lock, _explaining(self._path):
+            row = self._reader.execute(
+                "SELECT offset, kind, time, key, data FROM entries WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else (row[0], Record(row[1], row[2], row[4], row[3]))
+
+    def expire(self, kind: str, before: int, limit: int) -> int:
+        """Costs a scan of the index of times, which is made the first time. Offsets are not given again."""
+        with self._write_lock, _explaining(self._path), _transaction(self._writer):
+            self._writer.execute("CREATE INDEX IF NOT EXISTS entries_time ON entries (kind, time)")
+            return self._writer.execute(
+                "DELETE FROM entries WHERE offset IN "
+                "(SELECT offset FROM entries WHERE kind = ? AND time < ? ORDER BY time LIMIT ?)",
+                (kind, before, limit),
+            ).rowcount
+
     def last_offset(self) -> int:
         with self._read_lock, _explaining(self._path):
             return _number(self._reader, "SELECT max(offset) FROM entries")

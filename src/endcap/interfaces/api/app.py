@@ -32,9 +32,11 @@ from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.endpoint import Endpoint
 from endcap.interfaces.api.intake import Intake
 from endcap.interfaces.api.origins import RawHeaders
+from endcap.interfaces.api.protocol import ARRIVED
 from endcap.interfaces.api.replies import json_reply
 from endcap.interfaces.api.routes import OPERATIONS
 from endcap.interfaces.api.schema import ErrorAnswer, ErrorDetail
+from endcap.wiring import new_id
 
 _logger = logging.getLogger(__name__)
 
@@ -115,13 +117,16 @@ class Api:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served here: the server must speak http only")
         started = self._context.timer()
+        if ARRIVED in scope:
+            self._context.admission.waiting -= 1
+        arrived = scope.setdefault(ARRIVED, started)
         answer = _Answer(send)
         try:
             await self._answer(scope, receive, answer)
         finally:
             now = self._context.timer()
             streamed = answer.streamed
-            self._context.meters.request(_route(scope), answer.status, now, None if streamed else now - started)
+            self._context.meters.request(_route(scope), answer.status, now, None if streamed else now - arrived)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = scope["endcap.headers"] = dict(scope["headers"])
@@ -138,11 +143,28 @@ class Api:
         except ClientDisconnect:
             answer.status = 499  # nobody is there to answer
         except Exception as error:
-            if not isinstance(error, (EndcapError, HTTPException)):
-                _logger.exception("request failed", extra={"route": _route(scope)})
+            self._note(scope, error, answer)
             if answer.begun:
                 return  # the status is out; the server closes the connection
             await error_reply(error)(scope, receive, answer)
+
+    def _note(self, scope: Scope, error: Exception, answer: _Answer) -> None:
+        """Log what is the server's to mend, under an id that the answer names too. Overload is counted, not logged."""
+        status = STATUS.get(type(error), 500) if isinstance(error, EndcapError) else 500
+        if isinstance(error, (HTTPException, OverloadedError)) or status < 500:
+            return
+        request_id = new_id()
+        answer.extra = [*answer.extra, (b"x-request-id", request_id.encode())]
+        fields = {
+            "route": _route(scope),
+            "status": status,
+            "ms": round((self._context.timer() - scope[ARRIVED]) * 1000, 3),
+            "request_id": request_id,
+        }
+        if isinstance(error, EndcapError):
+            _logger.warning("request refused", extra={**fields, "reason": str(error)})
+        else:
+            _logger.error("request failed", extra=fields, exc_info=error)
 
 
 class _Answer:

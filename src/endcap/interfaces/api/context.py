@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
+from time import monotonic
 
 from endcap.config import Home, ServeConfig
+from endcap.interfaces.api.admission import Admission
 from endcap.interfaces.api.auth import Keys
 from endcap.interfaces.api.meters import Meters
 from endcap.interfaces.api.origins import Origins
+from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
 from endcap.models.persistence import list_versions
 from endcap.serving.live import Live
+from endcap.serving.retraining import Retraining
 from endcap.state.fold import State
 from endcap.wiring import UNTRAINED
 
@@ -42,7 +46,11 @@ class Context:
     """The wall clock, milliseconds since 1970."""
     timer: Callable[[], float]
     """A monotonic clock, seconds."""
+    shopify: ShopifySecrets = NO_SECRETS
+    training: Retraining | None = None
+    """None where the server trains nothing."""
     streams: Streams = field(default_factory=Streams)
+    admission: Admission = field(default_factory=lambda: Admission(monotonic))
     _created_ms: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -74,6 +82,41 @@ class Context:
         meters.gauge("endcap_model_age_seconds", "Since the model that serves was made.", self._age_or_nan)
         meters.gauge("endcap_streams", "Open event streams.", lambda: self.streams.open)
         meters.gauge("endcap_items", "Items in the catalogue.", lambda: self.state.shop.size)
+        meters.gauge("endcap_loop_late_seconds", "How late what is due comes, smoothed.", self._late)
+        meters.counter(
+            "endcap_requests_shed", "Requests refused because more was asked than can be answered.", "cause", self._shed
+        )
+        meters.counter(
+            "endcap_rule_violations",
+            "Items taken off a list at the last moment because they broke a rule; anything above 0 is a fault of ours.",
+            "rule",
+            lambda: self.live.engine.violations,
+        )
+        meters.gauge("endcap_training_running", "Whether the server's own training runs now.", self._trains_now)
+        meters.counter("endcap_trainings", "Its trainings since the start.", "outcome", self._trainings)
+        meters.gauge(
+            "endcap_training_last_success_timestamp_seconds",
+            "When its last training that made a model began; NaN before one has.",
+            self._last_success,
+        )
+
+    def _late(self) -> float:
+        return self.admission.late_seconds
+
+    def _shed(self) -> dict[str, int]:
+        return {"load": self.admission.refused}
+
+    def _trains_now(self) -> float:
+        return float(self.training is not None and self.training.running)
+
+    def _trainings(self) -> dict[str, int]:
+        if self.training is None:
+            return {"ok": 0, "failed": 0}
+        return {"ok": self.training.succeeded, "failed": self.training.failed}
+
+    def _last_success(self) -> float:
+        ended = None if self.training is None else self.training.last_success_ms
+        return nan if ended is None else ended / 1000
 
     def _age_or_nan(self) -> float:
         age = self.model_age_seconds

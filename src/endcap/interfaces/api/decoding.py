@@ -11,7 +11,7 @@ import msgspec
 from endcap.errors import EndcapError, InvalidFieldError, MalformedError
 from endcap.interfaces.api.schema import MAX_BATCH, Refusal
 
-NOT_YET = frozenset({"boost", "diversity", "experiment", "image", "audio"})
+NOT_YET = frozenset({"boost", "experiment", "image", "audio"})
 """Fields of API.md that this version does not have: refused, never ignored."""
 
 T = TypeVar("T")
@@ -68,9 +68,13 @@ def checked(records: Iterable[object], check: Callable[[Mapping[str, object]], T
                 raise MalformedError(f"this is {record!r:.80}: it must be a JSON object")
             good.append(check(record))
         except EndcapError as error:
-            field = error.field if isinstance(error, InvalidFieldError) else None
-            refused.append(Refusal(index, str(error), field))
+            refused.append(refusal(index, error))
     return good, refused
+
+
+def refusal(index: int, error: EndcapError) -> Refusal:
+    """Why the record at ``index`` was not kept."""
+    return Refusal(index, str(error), error.field if isinstance(error, InvalidFieldError) else None)
 
 
 def convert(values: Mapping[str, object], type: type[T]) -> T:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -21,16 +21,36 @@ async def post_events(context: Context, incoming: Incoming) -> Response:
     arrived = context.timer()
     received = context.now_ms()
     records = decode_batch(incoming.body, "events")
-    events, refused = checked(records, lambda fields: _event(fields, received, incoming.caller))
+    events, refused = checked(records, lambda fields: checked_event(fields, received, incoming.caller))
+    return await keep(context, Arrived(events, refused, len(records), arrived))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came in with one request."""
+
+    events: Sequence[Event]
+    refused: list[Refusal]
+    records: int
+    at: float
+    """When, by the monotonic clock."""
+    unknown: Mapping[str, int] | None = None
+    """Events of another system whose names say nothing here, kept as ``custom``: how many of each."""
+
+
+async def keep(context: Context, arrived: Arrived) -> Response:
+    """The receipt, once the good events are durable and applied; an error if there is none but bad ones."""
+    events, refused = arrived.events, arrived.refused
     if refused and not events:
-        context.meters.event_batch(0, 0, len(refused), arrived)
-        return json_reply(nothing_kept(refused, len(records)), 400)
+        context.meters.event_batch(0, 0, len(refused), arrived.at)
+        return json_reply(nothing_kept(refused, arrived.records), 400)
     receipt = await context.live.append(events)
     now = context.timer()
     context.meters.event_batch(receipt.accepted, receipt.duplicates, len(refused), now)
     if receipt.accepted:
-        context.meters.applied(now, now - arrived)
-    return json_reply(EventReceipt(receipt.accepted, receipt.duplicates, receipt.offset, refused or None), 202)
+        context.meters.applied(now, now - arrived.at)
+    unknown = dict(arrived.unknown or {}) or None
+    return json_reply(EventReceipt(receipt.accepted, receipt.duplicates, receipt.offset, refused or None, unknown), 202)
 
 
 def nothing_kept(refused: list[Refusal], count: int) -> ErrorAnswer:
@@ -42,7 +62,8 @@ def nothing_kept(refused: list[Refusal], count: int) -> ErrorAnswer:
     return ErrorAnswer(ErrorDetail("invalid_field", message, first.field), refused)
 
 
-def _event(fields: Mapping[str, object], received: int, caller: Caller) -> Event:
+def checked_event(fields: Mapping[str, object], received: int, caller: Caller) -> Event:
+    """The event that ``fields`` describe, of whom the caller may speak for. Raises an EndcapError."""
     if caller.bound and fields.get("user_id") is None and fields.get("visitor_id") is None:
         fields = {**fields, "visitor_id": caller.visitor_id}
     event = parse_event(fields, received)

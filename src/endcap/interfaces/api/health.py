@@ -9,7 +9,16 @@ from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.meters import WINDOW_SECONDS, Durations
 from endcap.interfaces.api.operation import Incoming
 from endcap.interfaces.api.replies import json_reply
-from endcap.interfaces.api.schema import ErrorAnswer, ErrorDetail, Health, Percentiles, Series, StatsAnswer
+from endcap.interfaces.api.schema import (
+    ErrorAnswer,
+    ErrorDetail,
+    Health,
+    Percentiles,
+    Series,
+    StatsAnswer,
+    TrainingStats,
+)
+from endcap.serving.retraining import Retraining
 
 
 def get_live(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
@@ -52,8 +61,24 @@ def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001
         events=state.events,
         uptime_seconds=round(now - meters.started, 3),
         series=series,
+        training=_training(context.training),
     )
     return json_reply(answer)
+
+
+def _training(training: Retraining | None) -> TrainingStats | None:
+    if training is None:
+        return None
+    last = training.last
+    return TrainingStats(
+        every_seconds=training.every_seconds,
+        running=training.running,
+        next_ms=training.next_ms,
+        last_ms=None if last is None else last.started_ms,
+        last_seconds=None if last is None else last.seconds,
+        ok=None if last is None else last.problem is None,
+        problem=None if last is None else last.problem,
+    )
 
 
 def _rate(counts: list[int], uptime: float) -> float:

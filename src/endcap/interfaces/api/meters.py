@@ -7,11 +7,13 @@ percentiles are taken when somebody asks.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf, nextafter
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from endcap.serving.freshness import Timings
 
@@ -70,6 +72,19 @@ class Durations:
         return float(p50), float(p99)
 
 
+class _Read(Collector):
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, name: str, summary: str, label: str, values: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._summary, self._label, self._values = name, summary, label, values
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._name, self._summary, labels=[self._label])
+        for value, count in self._values().items():
+            family.add_metric([value], count)
+        return [family]
+
+
 class Meters:
     """The server's counters. Clocks are passed in with each call: monotonic seconds."""
 
@@ -106,6 +121,10 @@ class Meters:
     def gauge(self, name: str, summary: str, value: Callable[[], float]) -> None:
         """Add a gauge that is read when somebody looks at it."""
         Gauge(name, summary, registry=self.registry).set_function(value)
+
+    def counter(self, name: str, summary: str, label: str, values: Callable[[], Mapping[str, int]]) -> None:
+        """Add a counter that is read when somebody looks at it; ``values``: by the value of ``label``."""
+        self.registry.register(_Read(name, summary, label, values))
 
     def request(self, route: str, status: int, now: float, seconds: float | None) -> None:
         """Count a request; ``seconds`` None: it was a stream, whose length says nothing."""

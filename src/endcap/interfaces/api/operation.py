@@ -74,3 +74,5 @@ class Operation:
     example: object = None
     """A body that works."""
     media_type: str = "application/json"
+    signed: bool = False
+    """The handler checks a signature instead of a key."""

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from endcap.errors import OverloadedError
+from endcap.interfaces.api.admission import Admission
 from endcap.interfaces.api.schema import ErrorAnswer, ErrorDetail
 
 MAX_HEAD_BYTES = 65_536
 HEAD_SECONDS = 30.0
+ARRIVED = "endcap.arrived"
+"""In an ASGI scope: the monotonic second at which its request's head was read."""
+
+
+def _refusal() -> bytes:
+    message = "more is asked than can be answered now: ask again in a second"
+    body = msgspec.json.encode(ErrorAnswer(ErrorDetail(OverloadedError.code, message)))
+    return (
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+        b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+
+
+_REFUSAL = _refusal()
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request line and headers are too long or do not come, with an error as JSON."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, admission: Admission | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._admission = admission or Admission(time.monotonic)
+        self._refusing = False
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
@@ -50,7 +69,35 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_came()
+        if self._may_refuse() and not self._admission.admits(self.url):
+            self._refuse()
+            return
+        self._admission.waiting += 1
+        self.scope[ARRIVED] = time.monotonic()  # type: ignore[literal-required]  # ASGI lets servers add keys
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refusing:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._refusing:
+            self._refusing = False
+            self.on_response_complete()
+        else:
+            super().on_message_complete()
+
+    def _may_refuse(self) -> bool:
+        """Not while an earlier answer on this connection is under way, nor where the body waits for a word of ours."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self.expect_100_continue and not self.parser.should_upgrade()
+
+    def _refuse(self) -> None:
+        """Answer at once, without a task; the body, if one comes, is not kept."""
+        self._refusing = True
+        self.transport.write(_REFUSAL)
+        if self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         if self.transport.is_closing():

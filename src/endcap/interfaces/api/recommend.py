@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from endcap.catalog.items import KINDS
@@ -17,10 +18,14 @@ from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.decoding import NOT_YET, convert, decode
 from endcap.interfaces.api.operation import Incoming, Parameter
 from endcap.interfaces.api.replies import json_reply
-from endcap.interfaces.api.schema import RecommendAnswer, RecommendedItem, RecommendRequest
+from endcap.interfaces.api.schema import PageRow, RecommendAnswer, RecommendedItem, RecommendRequest
 from endcap.serving.engine import RECIPES, Answer, Request
+from endcap.serving.exposure import served
+from endcap.serving.page import page
 
-LATER_RECIPES = frozenset({"buy-again", "users", "audience", "page"})
+PAGE = "page"
+"""The recipe of several rows."""
+LATER_RECIPES = frozenset({"buy-again", "users", "audience"})
 
 LIST_PARAMETERS = (
     Parameter("user_id", "The shop's own id of a known user."),
@@ -32,6 +37,7 @@ LIST_PARAMETERS = (
     Parameter("kind", "Only items of this kind."),
     Parameter("where", "Only items that this condition on the catalogue holds for."),
     Parameter("exclude", "An item id to leave out; may be repeated.", list[str]),
+    Parameter("diversity", "0 to 1: how far items that are like others of the list give way.", float),
     Parameter("explain", "Whether each item says the parts of its score.", bool),
 )
 _REPEATED = {"item_id": "item_ids", "exclude": "exclude"}
@@ -42,20 +48,51 @@ _decode = msgspec.json.Decoder(RecommendRequest).decode
 
 def post_recommend(context: Context, incoming: Incoming) -> Response:
     """One list for one visitor. An unknown visitor gets a list like any other."""
-    return json_reply(answer(context, to_request(decode(_decode, incoming.body), incoming)))
+    return _reply(context, decode(_decode, incoming.body), incoming)
 
 
 def get_recommend(context: Context, incoming: Incoming) -> Response:
     """The same for a browser and for curl."""
     wanted = from_parameters(incoming.path("recipe"), incoming.parameters())
+    return _reply(context, wanted, incoming)
+
+
+def _reply(context: Context, wanted: RecommendRequest, incoming: Incoming) -> Response:
+    if wanted.recipe == PAGE:
+        return json_reply(page_answer(context, to_request(replace(wanted, recipe="for-you"), incoming)))
     return json_reply(answer(context, to_request(wanted, incoming)))
 
 
 def answer(context: Context, request: Request) -> RecommendAnswer:
     """The list for ``request``, made now."""
-    started = context.timer()
-    made = context.live.engine.recommend(request, context.now_ms())
+    started, now = context.timer(), context.now_ms()
+    made = context.live.engine.recommend(request, now)
+    _show(context, request, made, now)
     return _to_answer(made, round((context.timer() - started) * 1000, 3))
+
+
+def page_answer(context: Context, request: Request) -> RecommendAnswer:
+    """The rows of a page for who asks ``request``, made now."""
+    started, now = context.timer(), context.now_ms()
+    rows = page(context.live.engine, request, now)
+    for row in rows:
+        _show(context, row.request, row.answer, now)
+    took_ms = round((context.timer() - started) * 1000, 3)
+    engine = context.live.engine
+    return RecommendAnswer(
+        request_id=rows[0].answer.request_id if rows else "",
+        items=[],
+        model=engine.model.version,
+        offset=engine.state.offset,
+        took_ms=took_ms,
+        rows=[PageRow(row.title, row.request.recipe, row.answer.request_id, _items(row.answer)) for row in rows],
+    )
+
+
+def _show(context: Context, request: Request, made: Answer, now: int) -> None:
+    """Note in the log that the list goes out."""
+    engine = context.live.engine
+    context.live.show(served(request, made, now, engine.state.items, engine.contents.waiting == 0))
 
 
 def to_request(wanted: RecommendRequest, incoming: Incoming) -> Request:
@@ -81,6 +118,7 @@ def to_request(wanted: RecommendRequest, incoming: Incoming) -> Request:
         where=wanted.where,
         exclude=_ids("exclude", wanted.exclude),
         explain=wanted.explain,
+        diversity=wanted.diversity,
         language=_language(incoming.headers),
     )
 
@@ -106,8 +144,11 @@ def from_parameters(recipe: str, parameters: Sequence[tuple[str, str]]) -> Recom
 
 
 def _to_answer(made: Answer, took_ms: float) -> RecommendAnswer:
-    items = [RecommendedItem(item.item_id, item.score, item.reason, item.parts, item.evidence) for item in made.items]
-    return RecommendAnswer(made.request_id, items, made.model, made.offset, took_ms)
+    return RecommendAnswer(made.request_id, _items(made), made.model, made.offset, took_ms)
+
+
+def _items(made: Answer) -> list[RecommendedItem]:
+    return [RecommendedItem(item.item_id, item.score, item.reason, item.parts, item.evidence) for item in made.items]
 
 
 def _id(name: str, value: str | int | None) -> str | None:

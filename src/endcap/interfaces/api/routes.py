@@ -8,11 +8,29 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from endcap.interfaces.api import console, events, health, items, models, openapi, recommend, reports, stream, users
+from endcap.events.dialects.ga4 import GA4
+from endcap.events.dialects.retail import RETAIL
+from endcap.events.dialects.segment import SEGMENT
+from endcap.interfaces.api import (
+    console,
+    dialects,
+    events,
+    health,
+    items,
+    models,
+    openapi,
+    recommend,
+    reports,
+    rules,
+    stream,
+    users,
+    why,
+)
 from endcap.interfaces.api import schema as s
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import ADMIN, LISTS, PUBLIC, READ, WRITES, Incoming, Operation, Parameter
 from endcap.interfaces.api.visitors import post_token
+from endcap.serving.rebuild import Why
 
 _EVENT = {"type": "view", "visitor_id": "v1", "item_id": "22423", "event_id": "e1"}
 _ITEM = {
@@ -73,6 +91,63 @@ LISTS_AND_EVENTS = (
     ),
 )
 
+DIALECTS = (
+    Operation(
+        "POST",
+        "/v1/events/ga4",
+        dialects.post_in(GA4),
+        "The same as Google Analytics 4 says it: Measurement Protocol, or rows of the BigQuery export",
+        WRITES,
+        s.EventReceipt,
+        202,
+        (s.GoogleAnalyticsBody,),
+        example={"client_id": "v1", "events": [{"name": "view_item", "params": {"items": [{"item_id": "22423"}]}}]},
+    ),
+    Operation(
+        "POST",
+        "/v1/events/segment",
+        dialects.post_in(SEGMENT),
+        "The same as Segment says it: one message, or a batch",
+        WRITES,
+        s.EventReceipt,
+        202,
+        (s.SegmentMessage, s.SegmentBatch),
+        example={
+            "type": "track",
+            "anonymousId": "v1",
+            "event": "Product Viewed",
+            "properties": {"product_id": "22423"},
+        },
+    ),
+    Operation(
+        "POST",
+        "/v1/events/retail",
+        dialects.post_in(RETAIL),
+        "The same as Google's Retail API says it: one user event, or several",
+        WRITES,
+        s.EventReceipt,
+        202,
+        (s.RetailEvent, s.RetailBatch),
+        example={
+            "eventType": "detail-page-view",
+            "visitorId": "v1",
+            "productDetails": [{"product": {"id": "22423"}}],
+        },
+    ),
+    Operation(
+        "POST",
+        "/v1/events/shopify",
+        dialects.post_shopify,
+        "A webhook of Shopify, signed in the header X-Shopify-Hmac-Sha256",
+        PUBLIC,
+        s.EventReceipt,
+        202,
+        (s.ShopifyMessage,),
+        example={"token": "68778783ad298f1c80c3bafcddeea02f", "line_items": [{"product_id": 22423, "quantity": 1}]},
+        signed=True,
+    ),
+)
+
 CATALOGUE = (
     Operation(
         "PUT",
@@ -119,8 +194,42 @@ CATALOGUE = (
     ),
 )
 
+RULES = (
+    Operation("GET", "/v1/rules", rules.get_rules, "What the shop has told the lists to do", READ, s.RulesAnswer),
+    Operation("GET", "/v1/rules/{id:path}", rules.get_rule, "One rule", READ, s.RuleStatus),
+    Operation(
+        "PUT",
+        "/v1/rules/{id:path}",
+        rules.put_rule,
+        "The whole rule; what was there is replaced",
+        ADMIN,
+        s.RuleReceipt,
+        body=(s.RuleBody,),
+        example={"action": "boost", "where": "price > 10 AND title LIKE '%stand%'", "value": 0.2},
+    ),
+    Operation("DELETE", "/v1/rules/{id:path}", rules.delete_rule, "The end of a rule", ADMIN, s.RuleReceipt),
+    Operation(
+        "GET",
+        "/v1/rule-preview",
+        rules.get_preview,
+        "How many items a condition is true for",
+        READ,
+        s.RulePreview,
+        parameters=rules.PREVIEW_PARAMETERS,
+    ),
+)
+
 OPERATOR = (
     Operation("GET", "/v1/users/{id:path}", users.get_user, "What is known of a user", READ, s.UserAnswer),
+    Operation(
+        "GET",
+        "/v1/why",
+        why.get_why,
+        "Why an item was in a list of the past, or at which step it was left out",
+        READ,
+        Why,
+        parameters=why.WHY_PARAMETERS,
+    ),
     Operation("GET", "/v1/models", models.get_models, "The model versions", READ, s.ModelsAnswer),
     Operation(
         "POST",
@@ -168,6 +277,6 @@ PAGES = tuple(
     )
 )
 
-OPERATIONS = (*LISTS_AND_EVENTS, *CATALOGUE, *OPERATOR, *SERVER, *PAGES)
+OPERATIONS = (*LISTS_AND_EVENTS, *DIALECTS, *CATALOGUE, *RULES, *OPERATOR, *SERVER, *PAGES)
 
 _DOCUMENT = msgspec.json.encode(openapi.document(OPERATIONS))

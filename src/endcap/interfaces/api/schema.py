@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from endcap.catalog.items import KINDS, Item
+from endcap.catalog.rules import ACTIONS, MAX_WHERE_LENGTH, PER
 from endcap.events.schema import EVENT_TYPES
 from endcap.serving.engine import RECIPES
 
@@ -24,7 +25,7 @@ Id = Annotated[str | int, Meta(description="1 to 256 characters; a whole number 
 Moment = Annotated[str | int, Meta(description="RFC 3339, or whole milliseconds since 1970")]
 EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
 Kind = Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})]
-Recipe = Annotated[str, Meta(extra_json_schema={"enum": list(RECIPES)})]
+Recipe = Annotated[str, Meta(extra_json_schema={"enum": [*RECIPES, "page"]})]
 Ids = Annotated[list[Id], Meta(max_length=MAX_LIST)]
 
 
@@ -60,6 +61,55 @@ class EventBatch(Struct, forbid_unknown_fields=True):
     """Up to 1,000 events; the good ones are kept, the others are refused by index."""
 
     events: Annotated[list[EventBody], Meta(max_length=MAX_BATCH)]
+
+
+class GoogleAnalyticsBody(Struct):
+    """A body of the Measurement Protocol of GA4; or ``events`` holds rows of its BigQuery export."""
+
+    events: Annotated[list[dict[str, Any]], Meta(max_length=MAX_BATCH)]
+    client_id: Id | None = None
+    user_id: Id | None = None
+    timestamp_micros: int | str | None = None
+
+
+class SegmentMessage(Struct):
+    """One message of Segment's Spec."""
+
+    type: str
+    userId: Id | None = None  # noqa: N815  # Segment's name
+    anonymousId: Id | None = None  # noqa: N815
+    messageId: Id | None = None  # noqa: N815
+    timestamp: str | None = None
+    event: str | None = None
+    properties: dict[str, Any] | None = None
+
+
+class SegmentBatch(Struct):
+    """A batch of them, as the HTTP API of Segment takes it."""
+
+    batch: Annotated[list[dict[str, Any]], Meta(max_length=MAX_BATCH)]
+
+
+class RetailEvent(Struct):
+    """A user event of Google's Retail API."""
+
+    eventType: str  # noqa: N815  # Google's name
+    visitorId: Id | None = None  # noqa: N815
+    eventTime: str | None = None  # noqa: N815
+    productDetails: list[dict[str, Any]] | None = None  # noqa: N815
+
+
+class RetailBatch(Struct):
+    """Several of them."""
+
+    userEvents: Annotated[list[dict[str, Any]], Meta(max_length=MAX_BATCH)]  # noqa: N815
+
+
+class ShopifyMessage(Struct):
+    """What a webhook of Shopify carries; the header ``X-Shopify-Topic`` says what it is about."""
+
+    id: Id | None = None
+    token: str | None = None
 
 
 class ItemBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,6 +167,61 @@ class ItemAnswer(Struct):
     items: list[ItemBody]
 
 
+class RuleBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What the shop tells the lists to do with the items that ``where`` is true for."""
+
+    action: Annotated[str, Meta(extra_json_schema={"enum": list(ACTIONS)})]
+    where: Annotated[str, Meta(max_length=MAX_WHERE_LENGTH)]
+    id: Id | None = None
+    recipe: Recipe | None = None
+    kind: Kind | None = None
+    value: float | None = None
+    per: Annotated[str, Meta(extra_json_schema={"enum": list(PER)})] | None = None
+    from_: Moment | None = msgspec.field(default=None, name="from")
+    until: Moment | None = None
+
+
+class RuleStatus(Struct):
+    """A rule as it was put, and how it does now."""
+
+    rule: RuleBody
+    in_force: bool
+    """Whether its dates hold now."""
+    matches: int
+    """Items of the catalogue that it concerns."""
+    problem: str | None
+    """Why it concerns none: the catalogue has become such that it cannot be evaluated; null where it can."""
+
+
+class RulesAnswer(Struct):
+    """The rules, in the order in which they were first put."""
+
+    rules: list[RuleStatus]
+
+
+class RuleReceipt(Struct):
+    """The change is durable, and every list from ``offset`` on honours it."""
+
+    id: str
+    offset: int
+
+
+class RuleSample(Struct):
+    """An item that a condition is true for."""
+
+    item_id: str
+    title: str
+
+
+class RulePreview(Struct):
+    """What a condition is true for: of ``items`` in the catalogue; ``shown`` of them may be in a list now."""
+
+    matches: int
+    shown: int
+    items: int
+    samples: list[RuleSample]
+
+
 class Refusal(Struct, omit_defaults=True):
     """Why one part of a batch was not kept."""
 
@@ -147,6 +252,8 @@ class EventReceipt(Struct, omit_defaults=True):
     duplicates: int
     offset: int
     errors: list[Refusal] | None = None
+    unknown: dict[str, int] | None = None
+    """In another system's dialect: names that say nothing here, kept as ``custom`` events, and how many of each."""
 
 
 class ItemReceipt(Struct, omit_defaults=True):
@@ -170,6 +277,7 @@ class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
     where: Annotated[str, Meta(max_length=2_000)] | None = None
     exclude: Ids | None = None
+    diversity: Annotated[float, Meta(ge=0, le=1)] = 0.0
     explain: bool = False
 
 
@@ -186,14 +294,27 @@ class RecommendedItem(Struct, omit_defaults=True):
     evidence: dict[str, str] | None = None
 
 
+class PageRow(Struct):
+    """One row of a page: a list like any other, with an id of its own."""
+
+    title: str
+    recipe: str
+    request_id: str
+    items: list[RecommendedItem]
+
+
 class RecommendAnswer(Struct):
-    """A list, best first. ``model`` and ``offset``: what it was made from."""
+    """A list, best first. ``model`` and ``offset``: what it was made from.
+
+    A page has its lists in ``rows`` instead, and the ``request_id`` of the first of them.
+    """
 
     request_id: str
     items: list[RecommendedItem]
     model: str | None
     offset: int
     took_ms: float
+    rows: list[PageRow] | UnsetType = UNSET
 
 
 class UserEvent(Struct):
@@ -205,8 +326,15 @@ class UserEvent(Struct):
     quantity: float
 
 
+class Interest(Struct):
+    """A category, a brand or a price band, and how much its events weigh now."""
+
+    name: str
+    weight: float
+
+
 class UserAnswer(Struct):
-    """What is known of a user: events by type, the newest events first, the items of the current session."""
+    """What is known of a user: events by type, the newest events first, the items of the open visit, interests."""
 
     id: str
     kind: Annotated[str, Meta(extra_json_schema={"enum": ["user", "visitor"]})]
@@ -214,6 +342,8 @@ class UserAnswer(Struct):
     last_time: int
     events: list[UserEvent]
     session: list[str]
+    interests: dict[str, list[Interest]]
+    """By ``category``, ``brand`` and ``price`` (from a power of two to the next), the strongest first."""
 
 
 class ModelInfo(Struct):
@@ -290,6 +420,22 @@ class Series(Struct):
     errors: list[int]
 
 
+class TrainingStats(Struct):
+    """What `serve --retrain-every` does."""
+
+    every_seconds: float
+    running: bool
+    next_ms: int
+    """Milliseconds since 1970: when the next training begins, or the one that runs began."""
+    last_ms: int | None
+    """When the last training began; None before the first."""
+    last_seconds: float | None
+    ok: bool | None
+    """Whether it made a model."""
+    problem: str | None
+    """Why not."""
+
+
 class StatsAnswer(Struct):
     """How the server does now, over the last minute."""
 
@@ -309,6 +455,8 @@ class StatsAnswer(Struct):
     events: int
     uptime_seconds: float
     series: Series
+    training: TrainingStats | None
+    """None where the server trains nothing."""
 
 
 class Health(Struct):

@@ -8,15 +8,17 @@ import gc
 import ipaddress
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 import uvloop
 
-from endcap.config import ServeConfig
+from endcap.config import Home, ServeConfig
 from endcap.errors import ConfigError
 from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
@@ -24,7 +26,10 @@ from endcap.interfaces.api.context import Context, Streams
 from endcap.interfaces.api.meters import Meters
 from endcap.interfaces.api.origins import Origins, is_loopback
 from endcap.interfaces.api.protocol import BoundedProtocol
+from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
+from endcap.models.persistence import list_versions
 from endcap.serving.live import Live
+from endcap.serving.retraining import Retraining
 
 STOP_SECONDS = 2
 """What answers may still take when the server is told to stop."""
@@ -39,6 +44,9 @@ class ServerOptions:
     config: ServeConfig
     keys: Keys
     keep_alive_seconds: int = 30
+    retrain_every_seconds: float | None = None
+    """None: the server trains nothing."""
+    shopify: ShopifySecrets = NO_SECRETS
 
 
 def check_access(config: ServeConfig, keys: Keys) -> None:
@@ -106,9 +114,30 @@ def create_context(live: Live, options: ServerOptions) -> Context:
         meters=Meters(started),
         now_ms=live.clock,
         timer=time.monotonic,
+        training=_retraining(options, live.clock),
+        shopify=options.shopify,
     )
     context.watch()
     return context
+
+
+def _retraining(options: ServerOptions, now_ms: Callable[[], int]) -> Retraining | None:
+    every = options.retrain_every_seconds
+    if every is None:
+        return None
+    models = Home(options.home).models
+    command = [
+        sys.executable,
+        "-m",
+        "endcap.interfaces.cli.main",
+        "train",
+        "--home",
+        str(options.home.resolve()),
+        "--json",
+    ]
+    return Retraining(
+        command, every, lambda: max((one.created_ms for one in list_versions(models)), default=None), now_ms
+    )
 
 
 async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready: Callable[[str], None]) -> None:
@@ -119,7 +148,7 @@ async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready
         context = create_context(live, options)
         config = uvicorn.Config(
             create_app(context),
-            http=BoundedProtocol,
+            http=partial(BoundedProtocol, admission=context.admission),  # type: ignore[arg-type]  # it is called
             ws="none",
             lifespan="off",
             log_config=None,
@@ -131,7 +160,10 @@ async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready
             timeout_keep_alive=options.keep_alive_seconds,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        await _Server(config, context.streams, lambda: ready(base_address(bound))).serve([bound])
+        watching = asyncio.create_task(context.admission.watch())
+        async with contextlib.nullcontext() if context.training is None else context.training.kept():
+            await _Server(config, context.streams, lambda: ready(base_address(bound))).serve([bound])
+        watching.cancel()
     finally:
         await live.stop()
 

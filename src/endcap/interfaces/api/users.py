@@ -9,7 +9,7 @@ from endcap.events.schema import EVENT_TYPES
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import Incoming
 from endcap.interfaces.api.replies import json_reply
-from endcap.interfaces.api.schema import UserAnswer, UserEvent
+from endcap.interfaces.api.schema import Interest, UserAnswer, UserEvent
 
 RECENT_EVENTS = 50
 
@@ -28,5 +28,9 @@ def get_user(context: Context, incoming: Incoming) -> Response:
     events = [
         UserEvent(state.items.name(item), EVENT_TYPES[code], time, quantity) for item, time, code, quantity in newest
     ]
-    session = [state.items.name(item) for item in history.session_items.tolist()]
-    return json_reply(UserAnswer(name, kind, dict(history.counts), history.last_time, events, session))
+    now = context.now_ms()
+    session = [state.items.name(item) for item in state.query(row, now).session.tolist()]
+    interests = {
+        name: [Interest(value, weight) for value, weight in found] for name, found in state.interests(row, now).items()
+    }
+    return json_reply(UserAnswer(name, kind, dict(history.counts), history.last_time, events, session, interests))

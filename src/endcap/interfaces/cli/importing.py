@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
@@ -33,7 +33,7 @@ def _options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
         click.option("--type", "default_type", type=click.Choice(EVENT_TYPES), help="Type of events that name none."),
         click.option("--map", "given", multiple=True, metavar="OUR=THEIRS", help="Read our field from this column."),
-        click.option("--format", type=click.Choice(["auto", "csv", "jsonl", "parquet"]), default="auto"),
+        click.option("--format", type=click.Choice(get_args(Format)), default="auto"),
         click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
     ):
         command = decorate(command)

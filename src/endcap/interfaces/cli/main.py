@@ -25,7 +25,12 @@ COMMANDS = {
     "train": ("train", "Learn a model from the log and activate it."),
     "evaluate": ("evaluate", "Judge every model on the past."),
     "serve": ("serve", "Answer over HTTP."),
+    "replay": ("replay", "The state of any moment from the log alone, and its digest."),
+    "why": ("why", "Why an item was in a list of the past, or why not."),
     "recommend": ("recommend", "One list, without a server."),
+    "plan": ("plan", "Predict the memory and the disk that a shop takes."),
+    "backup": ("backup", "Write a home, served or not, to one file."),
+    "restore": ("backup", "Make a home of such a file."),
 }
 """Command -> its module in this package and its line in ``endcap --help``: help must not import the commands."""
 

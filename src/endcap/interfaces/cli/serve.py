@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from endcap import wiring
-from endcap.config import Config, ServeConfig, load_config
+from endcap.config import Config, Home, ServeConfig, load_config
 from endcap.errors import ConfigError, HomeError
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
 from endcap.interfaces.api.server import ServerOptions, bind, check_access, serve
+from endcap.interfaces.api.webhooks import SHOPIFY_VARIABLE, ShopifySecrets
+from endcap.interfaces.cli.durations import duration
+from endcap.interfaces.cli.logs import FORMATS, configure_logging
 from endcap.interfaces.cli.progress import progress_bar
+from endcap.pipelines.planning import available_memory, check_fits
 
 
 def check_port(config: ServeConfig) -> None:
@@ -22,19 +27,23 @@ def check_port(config: ServeConfig) -> None:
     bind(config).close()
 
 
-def run_server(home: Path, config: Config, keep_alive_seconds: int = 30) -> None:
+def run_server(
+    home: Path, config: Config, keep_alive_seconds: int = 30, retrain_every_seconds: float | None = None
+) -> None:
     """Serves ``home`` until it is told to stop. Raises ConfigError or HomeError if it cannot start."""
     if not home.is_dir():
         raise HomeError(f"there is no home folder {home}: run 'endcap init --home {home}' or 'endcap demo' first")
     keys = _keys()
+    shopify = ShopifySecrets.parse(os.environ.get(SHOPIFY_VARIABLE, ""))
     check_access(config.serve, keys)
+    check_fits(Home(home), available_memory())
     bound = bind(config.serve)  # first, because opening a large home takes a while
     try:
         with progress_bar("reading the log") as show:
             live = wiring.open_live(home, config, show)
         if live.model_problem is not None:
             click.echo(f"endcap: {live.model_problem}; until then lists show what is in demand", err=True)
-        options = ServerOptions(home, config.serve, keys, keep_alive_seconds)
+        options = ServerOptions(home, config.serve, keys, keep_alive_seconds, retrain_every_seconds, shopify)
         serve(live, bound, options, lambda address: _announce(address, keys))
     finally:
         bound.close()
@@ -58,16 +67,29 @@ def _announce(address: str, keys: Keys) -> None:
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="One process serves a home.")
 @click.option(
     "--timeout-keep-alive",
+    "keep_alive_seconds",
     type=click.IntRange(1, 3_600),
     default=30,
     show_default=True,
     help="Seconds after which an idle connection is closed.",
 )
-def serve_command(home: Path, host: str | None, port: int | None, workers: int, timeout_keep_alive: int) -> None:
+@click.option(
+    "--log-format", type=click.Choice(FORMATS), default="text", show_default=True, help="Of what stderr says."
+)
+@click.option(
+    "--retrain-every",
+    "retrain_every_seconds",
+    type=duration,
+    help="Train in a process of its own whenever the newest model is so old: 30m, 6h, 1d.",
+)
+def serve_command(
+    home: Path, host: str | None, port: int | None, workers: int, log_format: str, **running: Any
+) -> None:
     """Answer over HTTP: the API, the shop at /shop, the console at /."""
     if workers > 1:
         raise ConfigError(f"--workers is {workers}: one process serves a home; leave it at 1")
     config = load_config(home / "config.toml")
     serving = config.serve
     serving = replace(serving, host=host or serving.host, port=serving.port if port is None else port)
-    run_server(home, replace(config, serve=serving), timeout_keep_alive)
+    configure_logging(log_format)
+    run_server(home, replace(config, serve=serving), **running)

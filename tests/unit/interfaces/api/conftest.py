@@ -17,10 +17,12 @@ from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.auth import Keys
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.server import ServerOptions, create_context
+from endcap.interfaces.api.webhooks import ShopifySecrets
 
 ADMIN = "admin-key-0123456789"
 READ = "read-key-0123456789"
 EVENTS = "events-key-0123456789"
+SHOPIFY = "shopify-secret-0123456789"
 PAGE = "https://shop.example"
 
 ITEMS = [
@@ -44,12 +46,14 @@ class Shop:
         return self.runner.run(self.client.request(method, path, **more))
 
 
-def _start(home: Path, keys: str, runner: asyncio.Runner) -> Shop:
+def _start(home: Path, keys: str, runner: asyncio.Runner, secrets: str = "") -> Shop:
     config = Config()
     serving = replace(config.serve, max_body_bytes=50_000, allowed_origins=(PAGE,), max_streams=2)
     live = wiring.open_live(home, config)
     runner.run(live.start())
-    context = create_context(live, ServerOptions(home, serving, Keys.parse(keys)))
+    context = create_context(
+        live, ServerOptions(home, serving, Keys.parse(keys), shopify=ShopifySecrets.parse(secrets))
+    )
     transport = httpx.ASGITransport(app=create_app(context))
     shop = Shop(runner, context, httpx.AsyncClient(transport=transport, base_url="http://localhost"))
     filled = shop.call("PUT", "/v1/items", json={"items": ITEMS}, headers={"Authorization": f"Bearer {ADMIN}"})
@@ -75,6 +79,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The same with a key of each scope."""
     with asyncio.Runner() as runner:
-        running = _start(tmp_path_factory.mktemp("home"), f"admin:{ADMIN},read:{READ},events:{EVENTS}", runner)
+        keys = f"admin:{ADMIN},read:{READ},events:{EVENTS}"
+        running = _start(tmp_path_factory.mktemp("home"), keys, runner, f"{SHOPIFY},{SHOPIFY[::-1]}")
         yield running
         _stop(running)

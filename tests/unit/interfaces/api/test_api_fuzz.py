@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from endcap.events.dialects.registry import DIALECTS
 from endcap.interfaces.api.schema import EventBody, ItemBody, RecommendRequest
 from endcap.serving.engine import RECIPES
 
@@ -79,5 +80,6 @@ def test_requests(shop: Any, body: object) -> None:
 @QUIET
 @given(body=st.binary(max_size=60))
 def test_bytes(shop: Any, body: bytes) -> None:
-    for method, path in (("POST", "/v1/events"), ("PUT", "/v1/items"), ("POST", "/v1/recommend")):
+    calls = [("POST", "/v1/events"), ("PUT", "/v1/items"), ("POST", "/v1/recommend")]
+    for method, path in calls + [("POST", f"/v1/events/{dialect}") for dialect in DIALECTS]:
         assert shop.call(method, path, content=body).status_code == 400

@@ -23,7 +23,22 @@ def test_a_user_s_events_newest_first_and_bounded(shop: Any) -> None:
     assert (user["id"], user["kind"], user["counts"]) == ("many", "user", {"view": 60})
     assert [event["item_id"] for event in user["events"]] == [f"i{place}" for place in range(59, 9, -1)]
     assert user["last_time"] == user["events"][0]["time"] == 1_700_000_000_059
-    assert user["session"][-1] == "i59"
+    assert (user["session"], user["interests"]) == ([], {"category": [], "brand": [], "price": []})
+
+
+def test_a_user_s_open_visit_and_interests(shop: Any) -> None:
+    item = {"item_id": "kettle", "title": "Kettle", "brand": "Aga", "categories": ["Tea > Pots"], "price": 20}
+    shop.call("PUT", "/v1/items/kettle", json=item)
+    for kind in ("view", "view", "impression"):
+        shop.call("POST", "/v1/events", json={"type": kind, "user_id": "keen", "item_id": "kettle"})
+    user = shop.call("GET", "/v1/users/keen").json()
+    assert user["session"] == ["kettle"]
+    assert {kind: [one["name"] for one in found] for kind, found in user["interests"].items()} == {
+        "category": ["Tea > Pots"],
+        "brand": ["Aga"],
+        "price": ["16-32"],
+    }
+    assert user["interests"]["brand"][0]["weight"] == pytest.approx(2.0, rel=1e-3)
 
 
 def test_models_of_an_empty_home(shop: Any) -> None:

@@ -96,3 +96,17 @@ def test_numbers_are_ids_too(shop: Any) -> None:
     assert shop.call("GET", "/v1/users/42").json()["kind"] == "user"
     answer = shop.call("POST", "/v1/recommend", json={"recipe": "for-you", "user_id": 42, "k": 100}).json()
     assert "pot" not in [item["item_id"] for item in answer["items"]]  # it is in the open session
+
+
+def test_a_page_has_rows_with_ids_of_their_own(shop: Any) -> None:
+    shop.call("POST", "/v1/events", json={"type": "view", "visitor_id": "pager", "item_id": "pot"})
+    answer = shop.call("POST", "/v1/recommend", json={"recipe": "page", "visitor_id": "pager", "k": 2}).json()
+    assert answer["items"] == []
+    assert answer["request_id"] == answer["rows"][0]["request_id"]
+    shown = [item["item_id"] for row in answer["rows"] for item in row["items"]]
+    assert len(shown) == len(set(shown)) > 0
+    assert len({row["request_id"] for row in answer["rows"]}) == len(answer["rows"])
+    same = shop.call("GET", "/v1/recommend/page", params={"visitor_id": "pager", "k": 2}).json()
+    assert [row["title"] for row in same["rows"]] == [row["title"] for row in answer["rows"]]
+    plain = shop.call("POST", "/v1/recommend", json={"recipe": "popular"}).json()
+    assert "rows" not in plain

@@ -97,3 +97,17 @@ def test_the_callers_mistake_is_one_line(
     err = capsys.readouterr().err
     assert err.startswith(message)
     assert err.count("\n") == 1
+
+
+def test_an_export_of_another_system_is_read_and_its_unknown_names_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = {"type": "page", "anonymousId": "v", "messageId": "m1", "timestamp": "2026-11-01T00:00:00Z"}
+    path = write(tmp_path, "a.jsonl", json.dumps(page))
+    home = tmp_path / "home"
+    assert main(["import", "events", path, "--format", "segment", "--home", str(home)]) == 0
+    assert "1 events were kept as custom, because their names say nothing here: page 1" in capsys.readouterr().out
+    (report,) = (home / "reports").glob("import-*.json")
+    assert json.loads(report.read_bytes())["unknown"] == {"page": 1}
+    assert main(["import", "items", path, "--format", "segment", "--home", str(home)]) == 2
+    assert "--format segment: these are events" in capsys.readouterr().err

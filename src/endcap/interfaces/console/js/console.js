@@ -8,9 +8,10 @@ import { languageButton, t, translatePage } from "./i18n.js";
 import { modelsPage } from "./models.js";
 import { overview } from "./overview.js";
 import { themeButton } from "./theme.js";
+import { tracePage } from "./trace.js";
 import { startWatching, watch } from "./watch.js";
 
-const PAGES = { "": overview, models: modelsPage, data: dataPage };
+const PAGES = { "": overview, why: tracePage, models: modelsPage, data: dataPage };
 const page = $("#page");
 let leave = new AbortController();
 
@@ -34,7 +35,7 @@ function failed(error) {
 }
 
 async function go() {
-  const name = location.hash.replace(/^#\/?/, "");
+  const name = location.hash.replace(/^#\/?/, "").split("?")[0];
   const known = name in PAGES ? name : "";
   leave.abort();
   leave = new AbortController();

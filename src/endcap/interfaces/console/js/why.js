@@ -11,7 +11,7 @@ import { setTitle } from "./title.js";
 const DIGITS = 3;
 
 /** The name of a part as people say it; an unknown one as the server wrote it. */
-const partName = (name) => (hasWord(`part.${name}`) ? t(`part.${name}`) : name.replaceAll("_", " "));
+export const partName = (name) => (hasWord(`part.${name}`) ? t(`part.${name}`) : name.replaceAll("_", " "));
 
 function bar(name, value, from, scale) {
   const [left, width] = [Math.min(from, from + value), Math.abs(value)];
@@ -20,7 +20,7 @@ function bar(name, value, from, scale) {
 }
 
 /** Each bar starts where the one before ended, so that they visibly add up to the score, which is the last bar. */
-function bars(entry) {
+export function bars(entry) {
   const parts = Object.entries(entry.parts).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
   const ends = [];
   parts.reduce((sum, [, value]) => (ends.push(sum + value), sum + value), 0);
@@ -52,12 +52,15 @@ async function explained(row, itemId) {
   return data.items.find((one) => one.item_id === itemId) ?? entry;
 }
 
+/** Its way into this list, for the engineer on call. */
+const way = (request_id, item_id) => h("a", { class: "link", href: `/#/why?${new URLSearchParams({ request_id, item_id })}` }, t("why.way"));
+
 async function body(row, entry) {
   const sentence = entry.reason ? setSentence(entry.reason) : t("why.none");
   const parts = entry.parts && Object.keys(entry.parts).length > 0 ? [h("h3", {}, t("why.parts")), bars(entry)] : [];
   const place = row.answer.items.findIndex((one) => one.item_id === entry.item_id) + 1;
   const facts = t("why.facts", { place, model: row.answer.model ?? t("why.nomodel"), offset: number(row.answer.offset) });
-  return [h("p", { class: "why-sentence" }, sentence), ...parts, ...(await evidence(entry)), h("p", { class: "fine" }, facts)];
+  return [h("p", { class: "why-sentence" }, sentence), ...parts, ...(await evidence(entry)), h("p", { class: "fine" }, facts, " ", way(row.answer.request_id, entry.item_id))];
 }
 
 /** Opens the drawer for one item of `row`; `dismiss(id)` says that the visitor does not want it. */

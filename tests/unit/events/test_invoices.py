@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from endcap.events.cleaning import RAW_COLUMNS, CleanLines
-from endcap.events.dialects.retail import event_count, is_retail, retail_events
+from endcap.events.dialects.invoices import event_count, holds_invoices, invoice_events
 from endcap.events.schema import Event, Line
 
 
@@ -25,7 +25,7 @@ CLEAN = CleanLines(
 
 
 def test_sales_and_returns_come_in_time_order() -> None:
-    events = list(retail_events(CLEAN))
+    events = list(invoice_events(CLEAN))
     assert [(event.type, event.time) for event in events] == [
         ("purchase", 1_000),
         ("return", 2_000),
@@ -35,7 +35,7 @@ def test_sales_and_returns_come_in_time_order() -> None:
 
 
 def test_an_invoice_is_a_session_and_a_line_a_purchase() -> None:
-    assert next(retail_events(CLEAN)) == Event(
+    assert next(invoice_events(CLEAN)) == Event(
         type="purchase",
         time=1_000,
         event_id="retail-1-1",
@@ -48,16 +48,16 @@ def test_an_invoice_is_a_session_and_a_line_a_purchase() -> None:
 
 
 def test_an_invoice_without_customer_is_an_anonymous_visitor() -> None:
-    event = list(retail_events(CLEAN))[2]
+    event = list(invoice_events(CLEAN))[2]
     assert (event.user_id, event.visitor_id) == (None, "invoice-3")
 
 
 def test_times_move_and_ids_stay() -> None:
-    moved = list(retail_events(CLEAN, shift_ms=500))
+    moved = list(invoice_events(CLEAN, shift_ms=500))
     assert [event.time for event in moved] == [1_500, 2_500, 3_500]
-    assert [event.event_id for event in moved] == [event.event_id for event in retail_events(CLEAN)]
+    assert [event.event_id for event in moved] == [event.event_id for event in invoice_events(CLEAN)]
 
 
 def test_invoice_lines_are_known_by_their_columns() -> None:
-    assert is_retail([*RAW_COLUMNS, "Country"])
-    assert not is_retail(RAW_COLUMNS[1:])
+    assert holds_invoices([*RAW_COLUMNS, "Country"])
+    assert not holds_invoices(RAW_COLUMNS[1:])

@@ -1,0 +1,161 @@
+"""What a server does with more than it can answer: who is let in, and how fast those are answered.
+
+    python benchmarks/overload.py [--home DIR]    measure, write benchmarks/results/overload.json (about 3 minutes)
+    python benchmarks/overload.py --render        write the figures of that file into docs/how-to/operate.md
+
+The demo shop's server, and lists for its customers at rates from far below to far above what it can do. An open loop:
+what comes too late counts from when it was due. ``uncongested`` is half of what the server can answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from demo_shop import ENDCAP, list_tasks, make_home, read_shop
+from machine import Machine, describe, load_average
+from openloop import Load, Plan
+from pages import OPERATE, fill
+from processes import serving
+
+HERE = Path(__file__).parent
+SEED = 20_111_209
+TASKS = 20_000
+SHARES = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Rates, as shares of what the server can answer; the first is the one that the others are held against."""
+SEARCH_RATE = 2_000.0
+"""More than it can do: what it lets in then, in a second, is what it can answer."""
+LIMIT = 2.0
+"""Times the uncongested p99 that the p99 of those let in may be."""
+
+
+class Step(msgspec.Struct):
+    """One rate."""
+
+    share: float
+    """Of what the server can answer."""
+    rate: float
+    answered_per_second: float
+    """Lists; what was refused does not count."""
+    shed: float
+    """Share of the requests that was refused with 503."""
+    p50_ms: float | None
+    p99_ms: float | None
+    """Of those that were let in."""
+    ratio: float | None
+    """This p99 over the uncongested one."""
+    unanswered: int
+    refusal: str
+    load_average: float
+    """Of the machine, over the last minute, at the end; above 2 on two cores, others took part of the server's."""
+
+
+class Results(msgspec.Struct):
+    """A run."""
+
+    date: str
+    machine: Machine
+    seconds: float
+    capacity: float
+    """Lists a second that the server answers when it is asked for more."""
+    limit: float
+    steps: list[Step]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "overload.json")
+    parser.add_argument("--render", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    if options.render:
+        fill(OPERATE, "overload", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
+        return
+    work = Path(tempfile.mkdtemp(prefix="endcap-overload-"))
+    try:
+        results = measure(work, options)
+    finally:
+        shutil.rmtree(work)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    print(f"written to {options.out}")
+
+
+def figures(results: Results) -> str:
+    """The steps as a table of docs/how-to/operate.md."""
+    lines = [
+        f"Lists for customers of the demo shop; {results.capacity:,.0f} a second is what the server answered when "
+        f"it was asked for {SEARCH_RATE:,.0f} (load average of the machine before: {results.machine.load_average:g}).",
+        "",
+        "| asked for a second | answered | refused | p50 ms | p99 ms | times the uncongested p99 | load average |",
+        "| ---: " * 7 + "|",
+    ]
+    for one in results.steps:
+        times = [f"{value:,.1f}" if value is not None else "" for value in (one.p50_ms, one.p99_ms, one.ratio)]
+        answered_part = f"{one.rate:,.0f} | {one.answered_per_second:,.0f} | {one.shed:.1%}"
+        lines.append(f"| {answered_part} | {' | '.join(times)} | {one.load_average:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def measure(work: Path, options: argparse.Namespace) -> Results:
+    """All rates on one server."""
+    date, machine, home = datetime.now(UTC).isoformat(timespec="seconds"), describe(work), work / "home"
+    make_home(home, options.home)
+    tasks = list_tasks(read_shop(home, work / "i.npz", work / "n.json"), "/v1/recommend", TASKS, random.Random(SEED))
+    with serving([ENDCAP, "serve", "--home", home, "--port", "0"], work / "endcap.log") as server:
+        load(server.port, 200.0, 5.0, tasks)  # warms up
+        capacity = answered(load(server.port, SEARCH_RATE, options.seconds, tasks))
+        steps = [step(server.port, share, capacity, options.seconds, tasks) for share in SHARES]
+    for one in steps:
+        one.ratio = one.p99_ms and steps[0].p99_ms and round(one.p99_ms / steps[0].p99_ms, 2)
+        print(msgspec.json.encode(one).decode())
+    return Results(date, machine, options.seconds, capacity, LIMIT, steps)
+
+
+def step(port: int, share: float, capacity: float, seconds: float, tasks: list[list[str]]) -> Step:
+    """One rate, as it went."""
+    rate = round(share * capacity)
+    found = load(port, rate, seconds, tasks)
+    accepted = found.accepted
+    if accepted is None:
+        raise RuntimeError("the load did not tell accepted requests apart")
+    shed = round(found.refused / max(found.whole.count, 1), 4)
+    return Step(
+        share,
+        rate,
+        answered(found),
+        shed,
+        accepted.p50,
+        accepted.p99,
+        None,
+        found.unanswered,
+        found.refusal,
+        load_average(),
+    )
+
+
+def answered(found: Load) -> float:
+    """Lists a second."""
+    done = found.whole.count - found.unanswered
+    return round(found.achieved * (done - found.refused) / max(done, 1), 1)
+
+
+def load(port: int, rate: float, seconds: float, tasks: list[list[str]]) -> Load:
+    """A load in a process of its own."""
+    plan = msgspec.json.encode(Plan(port, rate, seconds, tasks))
+    done = subprocess.run([sys.executable, str(HERE / "openloop.py")], input=plan, capture_output=True, check=True)
+    return msgspec.json.decode(done.stdout, type=Load)
+
+
+if __name__ == "__main__":
+    main()

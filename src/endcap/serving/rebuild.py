@@ -1,0 +1,116 @@
+"""Answers about the past: the list that was served, made again, and the way of one item through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from endcap.errors import NotFoundError
+from endcap.events.log import SERVED_KEY, to_entry
+from endcap.events.served import Served
+from endcap.explain.trace import Trace
+from endcap.protocols import Log
+from endcap.serving.engine import Answer, Engine, Request
+from endcap.serving.exposure import request_of
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A list of the past: what was asked, when, and what the shop knew."""
+
+    request: Request
+    now: int
+    """Milliseconds since 1970."""
+    offset: int
+    """The newest entry that the list reflects."""
+    model: str | None
+    """The version that served; None: the one that was active."""
+    shown: Served | None = None
+    """What the log says was served; None: the moment is asked for without a request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What is said about one item in one list of the past."""
+
+    request_id: str | None
+    now: int
+    offset: int
+    model: str
+    request: Request
+    items: tuple[str, ...]
+    """The list, made again."""
+    same: bool | None
+    """Whether it is the list that was served; None where no request id was given."""
+    settled: bool
+    """Whether all items had their vectors then; if not, ``same`` may be false for that reason."""
+    item_id: str
+    title: str | None
+    reason: str | None
+    """The sentence that was shown with it."""
+    trace: Trace
+    variant_of: str | None
+    """The id of the item that is shown in its place."""
+    ahead: str | None
+    """The id of the last item of the list, which it did not get past."""
+
+
+def served_moment(log: Log, request_id: str) -> Moment:
+    """The moment of the list ``request_id``. Raises NotFoundError where the log has none (any more)."""
+    found = log.find(SERVED_KEY + request_id)
+    if found is None:
+        raise NotFoundError(
+            f"the log has no list {request_id!r}: see the id, and how long lists are kept (serve.keep_served_days)"
+        )
+    shown = to_entry(*found).body
+    if not isinstance(shown, Served):
+        raise NotFoundError(f"{request_id!r} is not the id of a served list")
+    return Moment(request_of(shown), shown.now, shown.offset, shown.model, shown)
+
+
+def offset_at(log: Log, moment: int) -> int:
+    """The newest entry before the first that is later than ``moment`` (milliseconds since 1970), in log order.
+
+    By entry time: what came late counts from where it stands in the log.
+    """
+    last = 0
+    for offset, record in log.read():
+        if record.time > moment:
+            break
+        last = offset
+    return last
+
+
+def why(engine_at: Callable[[Moment], Engine], moment: Moment, item_id: str) -> Why:
+    """The list of ``moment``, made again by what ``engine_at`` builds, and the way of ``item_id`` through it.
+
+    Raises NotFoundError for an item that was unknown then.
+    """
+    engine = engine_at(moment)
+    row = engine.state.items.row(item_id)
+    if row < 0:
+        raise NotFoundError(f"item {item_id!r} was unknown then: neither the catalogue nor an event had named it")
+    answer = engine.recommend(moment.request, moment.now)
+    found = engine.why(moment.request, moment.now, row)
+    item = engine.state.shop.item(row)
+    reasons = {one.item_id: one.reason for one in answer.items}
+    return Why(
+        request_id=None if moment.shown is None else moment.shown.request_id,
+        now=moment.now,
+        offset=engine.state.offset,
+        model=answer.model,
+        request=moment.request,
+        items=tuple(one.item_id for one in answer.items),
+        same=None if moment.shown is None else _rows(engine, answer) == moment.shown.rows,
+        settled=moment.shown is None or moment.shown.settled,
+        item_id=item_id,
+        title=None if item is None else item.title,
+        reason=reasons.get(item_id),
+        trace=found,
+        variant_of=None if found.variant_of is None else engine.state.items.name(found.variant_of),
+        ahead=answer.items[-1].item_id if found.behind is not None and answer.items else None,
+    )
+
+
+def _rows(engine: Engine, answer: Answer) -> tuple[int, ...]:
+    return tuple(engine.state.items.row(one.item_id) for one in answer.items)

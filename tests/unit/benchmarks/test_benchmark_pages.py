@@ -1,0 +1,40 @@
+"""Figures in pages: where they go, and that those of operate.md are what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import overload
+import plan
+from pages import OPERATE, filled
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+
+
+def test_figures_go_between_their_marks_and_nowhere_else() -> None:
+    page = "a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\n<!-- /y -->\n"
+    assert filled(page, "x", "new\n") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb\n<!-- y -->\n<!-- /y -->\n"
+
+
+def test_a_page_without_the_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the page has no <!-- x --> \.\.\. <!-- /x -->: put the marks"):
+        filled("<!-- x -->\n", "x", "new\n")
+
+
+def test_the_figures_in_the_page_are_those_of_the_results() -> None:
+    page = OPERATE.read_text(encoding="utf-8")
+    planned = msgspec.json.decode((RESULTS / "plan.json").read_bytes(), type=plan.Results)
+    shed = msgspec.json.decode((RESULTS / "overload.json").read_bytes(), type=overload.Results)
+    assert filled(page, "plan", plan.figures(planned)) == page
+    assert filled(page, "overload", overload.figures(shed)) == page
+
+
+def test_the_costs_in_the_code_are_within_a_fifth_of_what_was_measured() -> None:
+    planned = msgspec.json.decode((RESULTS / "plan.json").read_bytes(), type=plan.Results)
+    again = plan.judge_again(planned)
+    assert [one.error for one in again.checked] == [one.error for one in planned.checked]
+    assert max(abs(error) for one in again.checked for error in one.error.values()) <= plan.TOLERANCE
+    assert not {(one.items, one.users) for one in planned.checked} & {(one.items, one.users) for one in planned.fitted}
