@@ -90,6 +90,7 @@ _ASK = st.fixed_dictionaries(
         "where": st.sampled_from([*WHERES]),
         "exclude": st.lists(st.sampled_from(IDS), max_size=2).map(tuple),
         "user_id": st.sampled_from(["ann", "bo", "nobody"]),
+        "diversity": st.sampled_from([0.3, 1.0]),
     },
 )
 _CHANGES = st.one_of(

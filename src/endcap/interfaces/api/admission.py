@@ -2,8 +2,8 @@
 
 The rule is that of CoDel (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012) as servers use it (Maurer,
 "Fail at Scale", ACM Queue 2015): once the loop has been late without a break, and until it is calm again, only a few
-requests may wait for their turn, so that those let in are answered about as fast as ever. What is refused is refused
-before anything is done for it: a refusal costs a tenth of a list, so that a flood does not take the place of the lists.
+requests may wait for their turn, so that those let in do not stand in a long queue. What is refused is refused
+before anything is done for it, so that a flood takes little of the place of the lists.
 """
 
 from __future__ import annotations

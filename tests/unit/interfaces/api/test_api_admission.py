@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 from tests.unit.interfaces.api.conftest import Shop
+from uvicorn.server import ServerState
 
 from endcap.interfaces.api.admission import AHEAD, LATE_SECONDS, Admission
 from endcap.interfaces.api.app import create_app
@@ -182,3 +183,18 @@ def test_a_body_that_waits_for_a_word_of_ours_is_not_refused(shop: Shop) -> None
                 return await answer(reader)
 
     assert shop.runner.run(talk()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_goes_away_with_requests_in_line_waits_no_longer(shop: Shop) -> None:
+    admission = loaded(waiting=3)
+
+    async def run() -> BoundedProtocol:
+        config = uvicorn.Config(create_app(shop.context), log_config=None, lifespan="off")
+        config.load()
+        lost = BoundedProtocol(config, ServerState(), {}, admission=admission)
+        lost.pipeline.extend([(None, None), (None, None)])  # type: ignore[list-item]  # nobody looks at them any more
+        lost.connection_lost(ConnectionResetError())
+        return lost
+
+    assert not shop.runner.run(run()).pipeline
+    assert admission.waiting == 1
