@@ -230,14 +230,17 @@ def _column(name: str, kind: _Type, items: Sequence[Item]) -> pl.Series:
 
 
 def _ways(names: Sequence[str], shop: ShopState) -> list[list[_Type]]:
-    """For each column the types that it may be read as, the one that fits most items first."""
+    """For each column the types that it may be read as, the one that fits most items first.
+
+    Truth values come last of those that some item has: ``size >= 2`` can be asked of them too, and would mean nothing.
+    """
     ways: list[list[_Type]] = []
     for name in names:
         if name in _COLUMNS:
             ways.append([_COLUMNS[name]])
         else:
             counts = {kind: shop.scalar(name, scalar) for scalar, kind in _SCALARS.items()}
-            ways.append(sorted(counts, key=lambda kind: -counts[kind]))
+            ways.append(sorted(counts, key=lambda kind: (counts[kind] == 0, kind == pl.Boolean, -counts[kind])))
     return ways
 
 
