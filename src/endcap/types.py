@@ -5,7 +5,7 @@ Standard library and numpy only, so that the fold also runs inside Flink's own e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -18,6 +18,9 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 MS_PER_DAY = 86_400_000
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is, in any unit."""
 
 _NO_ROWS: IntArray = np.empty(0, np.int32)
 _NO_FLOATS: FloatArray = np.empty(0, np.float32)

@@ -8,20 +8,19 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from endcap.backends.log.spool import Spool
 from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Config, Home, TrainConfig
-from endcap.encoders.cache import CachedEncoder, ItemVectors, Progress, VectorStore
+from endcap.encoders.cache import CachedEncoder, ItemVectors, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.errors import ConfigError, HomeError, ModelError, NotFoundError
 from endcap.evaluation.past import Past
@@ -35,7 +34,7 @@ from endcap.models.popularity import Popularity
 from endcap.models.search import Search
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
 from endcap.pipelines.evaluate import Factory, Kit
-from endcap.pipelines.replay import Check, Replayed, check
+from endcap.pipelines.replay import Check, Replayed, check, described
 from endcap.pipelines.replay import replay as replay_log
 from endcap.pipelines.train import Workshop
 from endcap.pipelines.train import train as train_version
@@ -47,10 +46,9 @@ from endcap.serving.live import Live
 from endcap.serving.rebuild import Moment, Why, offset_at, served_moment, why
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
-from endcap.state.snapshot import digest
 from endcap.state.snapshot import load as load_snapshot
 from endcap.state.snapshot import save as save_snapshot
-from endcap.types import Activation
+from endcap.types import Activation, Progress
 
 LEARNERS = ("als", "itemknn")
 """Members of the blend that must be fitted; the others read the state."""
@@ -121,14 +119,11 @@ def train(
     events, ConfigError for a name in ``train.models`` that no model has.
     """
     names = chosen_models(config.train.models)
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         vectors = ItemVectors(text_encoder().dim)
 
         def prepare(state: State) -> None:
-            items = state.shop.listed_items()
-            rows = np.array([row for row, _ in items], np.int32)
-            vectors.set(rows, _store(home).vectors([item.text() for _, item in items], encoding))
+            _store(home).fill(vectors, state.shop.listed_items(), encoding)
 
         settings = replace(config.train, seed=seed)
         workshop = Workshop(
@@ -143,8 +138,6 @@ def train(
         )
         manifest = train_version(workshop, seed, now_ms, progress)
         log.append([to_record(Activation(manifest.version), now_ms)])
-    finally:
-        log.close()
     return manifest
 
 
@@ -154,10 +147,8 @@ def evaluation_kit(home: Path | None, config: Config) -> Kit:
     def vectors(state: State) -> ItemVectors | None:
         if home is None:
             return None
-        items = state.shop.listed_items()
         found = ItemVectors(text_encoder().dim)
-        rows = np.array([row for row, _ in items], np.int32)
-        found.set(rows, _store(home).vectors([item.text() for _, item in items]))
+        _store(home).fill(found, state.shop.listed_items())
         return found
 
     def factory(name: str) -> Factory:
@@ -186,13 +177,11 @@ def open_live(home: Path, config: Config, progress: Progress | None = None) -> L
         text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
         held = opened.pop_all()  # not closed here, unless something above failed
 
-    def load(version: str) -> ServingModel:
-        return serving_model(engine.state, engine.contents, config, Home(home).models, version)
-
     def close() -> None:
         keep_snapshot(home, engine.state, log)
         held.close()
 
+    load = partial(_model, home, config, engine.state, engine.contents)
     live = Live(log, engine, load, clock, close, exposure)
     live.model_problem = problem
     return live
@@ -211,16 +200,34 @@ def _open_exposure(home: Path, config: Config, log: Log, opened: ExitStack) -> E
 
 def replayed(home: Path, config: Config, log: Log, progress: Progress | None = None) -> State:
     """The state that ``log`` adds up to: the newest snapshot, and what came after it. Keeps a snapshot of long work."""
-    state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log))
+    state = _snapshot(home, config, log)
+    start = state.offset
+    _fold_on(state, log, progress=progress)
+    if state.offset - start >= WORTH_KEEPING:
+        keep_snapshot(home, state, log)
+    return state
+
+
+def replayed_at(home: Path, config: Config, log: Log, offset: int) -> State:
+    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it."""
+    state = _snapshot(home, config, log, offset)
+    _fold_on(state, log, until=offset)
+    return state
+
+
+def _snapshot(home: Path, config: Config, log: Log, until: int | None = None) -> State:
+    """The newest snapshot of ``log``, of those that are not newer than ``until``; the empty state without one."""
+    return load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), until)
+
+
+def _fold_on(state: State, log: Log, until: int | None = None, progress: Progress | None = None) -> None:
+    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end."""
     start, last = state.offset, log.last_offset()
-    stream = entries(log, start)
+    stream = takewhile(lambda entry: until is None or entry.offset <= until, entries(log, start))
     while page := list(islice(stream, SHOWN_EVERY)):
         apply_batch(state, page)
         if progress is not None:
             progress(state.offset - start, last - start)
-    if state.offset - start >= WORTH_KEEPING:
-        keep_snapshot(home, state, log)
-    return state
 
 
 def keep_snapshot(home: Path, state: State, log: Log) -> None:
@@ -238,16 +245,30 @@ def _entry_bytes(log: Log, offset: int) -> bytes | None:
 
 def open_engine(home: Path, config: Config, log: Log, progress: Progress | None = None) -> tuple[Engine, str | None]:
     """The engine over the state of ``log``, and why the active model does not serve (None when it does)."""
-    state = replayed(home, config, log, progress)
-    encoder = text_encoder()
-    contents = Contents(_store(home), encoder.dim)
-    contents.fill(state.shop)
-    version, problem = state.shop.active_version or UNTRAINED, None
+    state, problem = replayed(home, config, log, progress), None
+    contents = _contents(home, state)
     try:
-        model = serving_model(state, contents, config, Home(home).models, version)
+        model = _model(home, config, state, contents)
     except (ModelError, NotFoundError) as error:
-        model, problem = serving_model(state, contents, config, Home(home).models, UNTRAINED), str(error)
-    return Engine(state, contents, model, CachedEncoder(encoder), new_id), problem
+        model, problem = _model(home, config, state, contents, UNTRAINED), str(error)
+    return _engine(state, contents, model), problem
+
+
+def _contents(home: Path, state: State) -> Contents:
+    """What the items of ``state`` say, all of it encoded."""
+    contents = Contents(_store(home), text_encoder().dim)
+    contents.fill(state.shop)
+    return contents
+
+
+def _model(home: Path, config: Config, state: State, contents: Contents, version: str | None = None) -> ServingModel:
+    """``version`` as it serves, by default the one that ``state`` has as active."""
+    wanted = state.shop.active_version or UNTRAINED if version is None else version
+    return serving_model(state, contents, config, Home(home).models, wanted)
+
+
+def _engine(state: State, contents: Contents, model: ServingModel) -> Engine:
+    return Engine(state, contents, model, CachedEncoder(text_encoder()), new_id)
 
 
 def replay(
@@ -258,8 +279,7 @@ def replay(
     ``checked``: also what the newest snapshot and the tail come to.
     """
     last, moment = until
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         found = replay_log(
             log,
             config.state,
@@ -267,63 +287,42 @@ def replay(
             progress,
         )
         checks = [_check_restart(home, config, log, found)] if checked else []
-    finally:
-        log.close()
     return found, checks
 
 
 def _check_restart(home: Path, config: Config, log: Log, found: Replayed) -> Check:
-    restarted = replayed_at(home, config, log, found.offset)
-    start = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), found.offset).offset
-    return check(f"the snapshot of entry {start:,} and the log's tail", found, digest(restarted), restarted.offset)
+    state = _snapshot(home, config, log, found.offset)
+    way = f"the snapshot of entry {state.offset:,} and the log's tail"
+    _fold_on(state, log, until=found.offset)
+    return check(way, found, described(state))
 
 
 def why_served(home: Path, config: Config, request_id: str, item_id: str) -> Why:
     """Why ``item_id`` was in the served list ``request_id``, or where it was left out. Raises NotFoundError."""
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         return why(partial(_engine_at, home, config, log), served_moment(log, request_id), item_id)
-    finally:
-        log.close()
 
 
 def served_again(home: Path, config: Config, request_id: str) -> Answer:
     """The served list ``request_id``, made again from the log. Raises NotFoundError."""
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         moment = served_moment(log, request_id)
         made = _engine_at(home, config, log, moment).recommend(moment.request, moment.now)
-    finally:
-        log.close()
     return replace(made, request_id=request_id)
 
 
 def why_at(home: Path, config: Config, request: Request, moment: int, item_id: str) -> Why:
     """The same for a list that ``request`` would have got at ``moment`` (milliseconds since 1970)."""
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         asked = Moment(request, moment, offset_at(log, moment), None)
         return why(partial(_engine_at, home, config, log), asked, item_id)
-    finally:
-        log.close()
-
-
-def replayed_at(home: Path, config: Config, log: Log, offset: int) -> State:
-    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it."""
-    state = load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), offset)
-    apply_batch(state, takewhile(lambda entry: entry.offset <= offset, entries(log, state.offset)))
-    return state
 
 
 def _engine_at(home: Path, config: Config, log: Log, moment: Moment) -> Engine:
     """The engine as it was at a moment of the past. Raises ModelError, or NotFoundError for a version that is gone."""
     state = replayed_at(home, config, log, moment.offset)
-    encoder = text_encoder()
-    contents = Contents(_store(home), encoder.dim)
-    contents.fill(state.shop)
-    version = moment.model or state.shop.active_version or UNTRAINED
-    model = serving_model(state, contents, config, Home(home).models, version)
-    return Engine(state, contents, model, CachedEncoder(encoder), new_id)
+    contents = _contents(home, state)
+    return _engine(state, contents, _model(home, config, state, contents, moment.model))
 
 
 def new_id() -> str:
@@ -333,12 +332,9 @@ def new_id() -> str:
 
 def recommend(home: Path, config: Config, request: Request, now_ms: int) -> Answer:
     """One list, without a server."""
-    log = open_log(home)
-    try:
+    with closing(open_log(home)) as log:
         engine, _ = open_engine(home, config, log)
         return engine.recommend(request, now_ms)
-    finally:
-        log.close()
 
 
 def serving_model(state: State, contents: Contents, config: Config, models_dir: Path, version: str) -> ServingModel:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -15,16 +15,14 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from endcap.catalog.items import Item
 from endcap.errors import HomeError, ModelError
 from endcap.protocols import Encoder
-from endcap.types import BoolArray, FloatArray, IntArray
+from endcap.types import BoolArray, FloatArray, IntArray, Progress
 
 BATCH = 64
 """Texts encoded between two writes: what a killed process loses at most, and what memory holds beside the result."""
 _DIGEST_BYTES = 16
-
-Progress = Callable[[int, int], None]
-"""Called with (texts encoded, texts to encode)."""
 
 
 def content_digest(text: str) -> bytes:
@@ -78,6 +76,11 @@ class VectorStore:
         self._record = np.dtype([("digest", f"V{_DIGEST_BYTES}"), ("vector", "<f4", encoder.dim), ("crc", "<u4")])
         self._places: dict[bytes, int] = {}  # digest to record number
         self._scanned = 0  # records that are in _places
+
+    def fill(self, vectors: ItemVectors, items: Sequence[tuple[int, Item]], progress: Progress | None = None) -> None:
+        """Put the vector of each of ``items`` (its row, and the item) into ``vectors``. Raises as ``vectors`` does."""
+        rows = np.array([row for row, _ in items], np.int32)
+        vectors.set(rows, self.vectors([item.text() for _, item in items], progress))
 
     def vectors(self, texts: Sequence[str], progress: Progress | None = None) -> FloatArray:
         """(n, dim) unit rows, zero for a blank text; what is not stored yet is encoded and stored.

@@ -11,7 +11,7 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, cast
@@ -23,7 +23,7 @@ from endcap.config import Home
 from endcap.errors import HomeError, ModelError, NotFoundError
 from endcap.events.log import to_entry
 from endcap.models.persistence import read_manifest
-from endcap.types import Activation
+from endcap.types import Activation, Progress
 
 CONTENTS = "backup.json"
 """The last member of an archive: a list of all others, so that what was cut off is noticed."""
@@ -31,8 +31,6 @@ FORMAT = 1
 LOG = "log/endcap.db"
 FOLDERS = ("models", "vectors", "reports")
 """Archived whole; of ``state`` the newest snapshot that the log has caught up with; ``cache`` is left out."""
-
-Progress = Callable[[int, int], None]
 
 
 class ArchivedFile(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ from endcap.events.cleaning import CleanLines, clean
 from endcap.events.dialects.invoices import event_count, invoice_events
 from endcap.events.log import to_record
 from endcap.events.schema import Event
-from endcap.pipelines.importing import Progress, append_all
+from endcap.pipelines.importing import append_all
 from endcap.pipelines.report import ImportReport, write_file
 from endcap.pipelines.tables import in_batches
 from endcap.protocols import Log
-from endcap.types import MS_PER_DAY, Record
+from endcap.types import MS_PER_DAY, Progress, Record
 
 MS_PER_WEEK = 7 * MS_PER_DAY
 DEMO_FILE = "online_retail.parquet"

@@ -25,13 +25,10 @@ from endcap.pipelines.report import ImportReport, RefusalCounter
 from endcap.pipelines.sources import Format, open_source
 from endcap.pipelines.tables import EventTable, InvoiceTable, ItemTable, Table
 from endcap.protocols import Log
-from endcap.types import Record
+from endcap.types import Progress, Record
 
 COMMIT_RECORDS = 2_000
 """Records of one commit. A server on the same log waits for one at most: about 30 ms, where 10,000 took 100 ms."""
-
-Progress = Callable[[int, int], None]
-"""Called with how much of the input is done, and how much there is, in any unit."""
 
 
 @dataclass(frozen=True, slots=True)

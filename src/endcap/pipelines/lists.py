@@ -10,13 +10,12 @@ from typing import NamedTuple
 import polars as pl
 
 from endcap.errors import DataError
+from endcap.types import Progress
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 BATCH_ROWS = 50_000
 """Rows that memory holds, and a list more: about 10 MB."""
 SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score": pl.Float64, "reason": pl.String}
-
-Progress = Callable[[int, int], None]
 
 
 class Row(NamedTuple):

@@ -10,8 +10,8 @@ from endcap.events.log import entries
 from endcap.protocols import Log
 from endcap.state.fold import State, apply
 from endcap.state.snapshot import digest
+from endcap.types import Progress
 
-Progress = Callable[[int, int], None]
 SHOWN_EVERY = 10_000
 
 
@@ -47,14 +47,14 @@ def replay(log: Log, config: StateConfig, until: Callable[[int, int], bool], pro
         apply(state, entry)
         if entry.offset % SHOWN_EVERY == 0:
             progress(entry.offset, last)
-    return replayed(state)
+    return described(state)
 
 
-def replayed(state: State) -> Replayed:
+def described(state: State) -> Replayed:
     """What is said of ``state``."""
     return Replayed(state.offset, digest(state), state.events, len(state.users), len(state.items))
 
 
-def check(way: str, found: Replayed, digest: str, offset: int) -> Check:
+def check(way: str, found: Replayed, other: Replayed) -> Check:
     """Compares what another ``way`` came to with ``found``."""
-    return Check(way, offset, digest, (offset, digest) == (found.offset, found.digest))
+    return Check(way, other.offset, other.digest, other == found)

@@ -14,7 +14,8 @@ from typing import IO
 import msgspec
 
 from endcap.errors import DataError, HomeError
-from endcap.pipelines.backup import CONTENTS, FORMAT, LOG, Archive, ArchivedFile, Progress
+from endcap.pipelines.backup import CONTENTS, FORMAT, LOG, Archive, ArchivedFile
+from endcap.types import Progress
 
 _CHUNK = 1 << 20
 

@@ -24,13 +24,11 @@ from endcap.models.persistence import Manifest, items_digest, save_version, vers
 from endcap.protocols import Learner, Log, Scorer
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
-from endcap.types import MS_PER_DAY, Entry, Interactions
+from endcap.types import MS_PER_DAY, Entry, Interactions, Progress
 
 MAX_CASES = 2_000
 """Visits of the validation part on which the blend is learnt; of more, a seeded sample."""
 TOP = 20
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

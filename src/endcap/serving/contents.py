@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 
 from endcap.catalog.items import Item
-from endcap.encoders.cache import ItemVectors, Progress, VectorStore
+from endcap.encoders.cache import ItemVectors, VectorStore
 from endcap.features.text import NgramIndex
 from endcap.state.shop import ShopState
-from endcap.types import FloatArray, IntArray
+from endcap.types import FloatArray, IntArray, Progress
 
 
 class Contents:
@@ -31,8 +31,7 @@ class Contents:
         listed = shop.listed_items()
         for row, item in listed:
             self.letters.add(row, item.title)
-        texts = [item.text() for _, item in listed]
-        self.put(np.array([row for row, _ in listed], np.int32), self._store.vectors(texts, progress))
+        self._store.fill(self.vectors, listed, progress)
         self._waiting.clear()
 
     def change(self, row: int, item: Item | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,12 +38,9 @@ def demo_command(home: Path, host: str | None, port: int | None, no_serve: bool)
 
 def prepare(home: Path, config: Config) -> None:
     """Loads the demo shop into ``home`` and trains, as far as that is not done."""
-    log = wiring.open_log(home)
-    try:
+    with closing(wiring.open_log(home)) as log:
         _load(home, log)
         trained = is_trained(log, home)
-    finally:
-        log.close()
     if not trained:
         manifest = run_training(home, config)
         click.echo(f"Trained {manifest.version}.", err=True)
@@ -59,7 +56,7 @@ def is_trained(log: Log, home: Path) -> bool:
 
 def _load(home: Path, log: Log) -> None:
     with progress_bar("loading the demo shop") as show:
-        report = demo_import(log, time.time_ns() // 1_000_000, home, show)
+        report = demo_import(log, wiring.clock(), home, show)
     if report.rows:
         write_report(report, home)
         click.echo("\n".join(report_lines(report)), err=True)

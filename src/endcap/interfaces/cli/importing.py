@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -59,11 +59,8 @@ def import_command(
     """
     options = _import_options(kind, format, given, rest)
     make_home(home)
-    log = wiring.open_log(home)
-    try:
+    with closing(wiring.open_log(home)) as log:
         report = _run(kind, log, files, options)
-    finally:
-        log.close()
     path = write_report(report, home)
     _show(report, rest)
     click.echo(f"The report is in {path}.", err=True)
@@ -108,7 +105,7 @@ def _show_columns(kind: Kind, path: Path, columns: Columns) -> None:
 def _run(kind: Kind, log: Log | None, files: Sequence[Path], options: ImportOptions) -> ImportReport:
     run = import_items if kind == "items" else import_events
     with progress_bar("checking" if log is None else "importing") as show:
-        return run(log, files, options, time.time_ns() // 1_000_000, show)
+        return run(log, files, options, wiring.clock(), show)
 
 
 def _show(report: ImportReport, rest: dict[str, object]) -> None:

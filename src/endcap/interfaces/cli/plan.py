@@ -14,7 +14,7 @@ from endcap.pipelines.planning import EVENTS_PER_USER, MEMORY, Size, available_m
 _MEANING = {
     "server": "resident in `endcap serve`",
     "log": "what happened; it grows with every event",
-    "snapshot": "each; two are kept",
+    "snapshot": "each; two are kept, and up to eight older ones",
     "model": "each version",
     "vectors": "of the items' texts",
 }

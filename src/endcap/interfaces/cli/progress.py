@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
-Progress = Callable[[int, int], None]
-"""Called with how much is done, and how much there is."""
+from endcap.types import Progress
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def recommend_command(home: Path, as_json: bool, all_users: bool, out: Path | No
     if all_users or out is not None:
         _everybody(home, request, _wanted(request, all_users, out), as_json)
         return
-    answer = wiring.recommend(home, load_config(home / "config.toml"), request, time.time_ns() // 1_000_000)
+    answer = wiring.recommend(home, load_config(home / "config.toml"), request, wiring.clock())
     click.echo(msgspec.json.encode(answer).decode() if as_json else "\n".join(table(answer)))
 
 
@@ -59,13 +60,9 @@ def _wanted(request: Request, all_users: bool, out: Path | None) -> Path:
 
 
 def _everybody(home: Path, request: Request, out: Path, as_json: bool) -> None:
-    now = time.time_ns() // 1_000_000  # every list is of one moment
-    log = wiring.open_log(home)
-    try:
-        with progress_bar("reading the log") as show:
-            engine, _ = wiring.open_engine(home, load_config(home / "config.toml"), log, show)
-    finally:
-        log.close()
+    now = wiring.clock()  # every list is of one moment
+    with closing(wiring.open_log(home)) as log, progress_bar("reading the log") as show:
+        engine, _ = wiring.open_engine(home, load_config(home / "config.toml"), log, show)
     began = time.perf_counter()
     with progress_bar("lists") as show:
         users, rows = write_lists(out, known_users(engine), lambda user: _rows(engine, request, user, now), show)

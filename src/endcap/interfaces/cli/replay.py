@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -36,7 +35,7 @@ def replay_command(home: Path, until: str | None, offset: int | None, checked: b
     moment = None if until is None else parse_moment("until", int(until) if until.isdigit() else until)
     with progress_bar("replaying") as show:
         found, checks = wiring.replay(home, load_config(home / "config.toml"), (offset, moment), checked, show)
-    answer = {"at": time.time_ns() // 1_000_000, **msgspec.to_builtins(found), "checks": msgspec.to_builtins(checks)}
+    answer = {"at": wiring.clock(), **msgspec.to_builtins(found), "checks": msgspec.to_builtins(checks)}
     if checked:
         write_file(home / "reports" / "replay.json", msgspec.json.encode(answer))
     if as_json:

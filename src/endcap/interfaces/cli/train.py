@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def run_training(home: Path, config: Config, seed: int | None = None) -> Manifes
     """Encodes what is new, trains, activates; with bars. ``seed`` None: the configured one."""
     chosen = config.train.seed if seed is None else seed
     with progress_bar("training") as show, progress_bar("encoding texts") as encoding:
-        return wiring.train(home, config, chosen, time.time_ns() // 1_000_000, show, encoding)
+        return wiring.train(home, config, chosen, wiring.clock(), show, encoding)
 
 
 @click.command("train")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def _found(home: Path, request_id: str | None, item_id: str, at: str | None, ask
 
 def _moment(at: str | None) -> int:
     if at is None:
-        return time.time_ns() // 1_000_000
+        return wiring.clock()
     return parse_moment("at", int(at) if at.isdigit() else at)
 
 
