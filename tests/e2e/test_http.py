@@ -186,6 +186,7 @@ def test_keys_are_asked_for(tmp_path: Path) -> None:
 def test_a_stop_ends_streams_and_loses_nothing(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     refused: list[str] = []
+    at_work = threading.Event()
 
     def send(client: httpx.Client, name: str) -> None:
         for number in range(100_000):
@@ -198,6 +199,8 @@ def test_a_stop_ends_streams_and_loses_nothing(tmp_path: Path) -> None:
                 refused.append(reply.text)
                 return
             acknowledged.append(f"{name}-{number}")
+            if len(acknowledged) >= 100:
+                at_work.set()
 
     with running(tmp_path) as server, httpx.Client(base_url=server.client.base_url, timeout=20) as other:
         server.client.put("/v1/items", json={"items": ITEMS})
@@ -207,7 +210,7 @@ def test_a_stop_ends_streams_and_loses_nothing(tmp_path: Path) -> None:
             writers = [threading.Thread(target=send, args=(other, name)) for name in ("w1", "w2")]
             for writer in writers:
                 writer.start()
-            time.sleep(0.5)
+            assert at_work.wait(20)
             took = server.stop()
             list(lists)  # the stream ends as it should: httpx raises where it is cut off
             for writer in writers:
