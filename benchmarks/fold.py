@@ -1,6 +1,7 @@
 """How fast a log becomes a state: ``apply``, ``apply_batch``, and the same windows by polars and by Bytewax.
 
     python benchmarks/fold.py --home HOME [--bytewax PYTHON]
+    python benchmarks/fold.py --render            write the figures of the last run into docs/reference/benchmarks.md
 
 CPU time of one process and one thread, the best of some rounds, on the events of a demo shop. Writes
 ``results/fold.json``.
@@ -37,6 +38,7 @@ from endcap.state.item import Popularity
 from endcap.state.snapshot import digest
 from endcap.types import MS_PER_DAY, Entry
 from machine import Machine, describe
+from pages import BENCHMARKS, fill, table, where
 
 HERE = Path(__file__).parent
 PAGE = 5_000
@@ -99,14 +101,39 @@ class Results(Struct):
 def main() -> None:
     """Measure, and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, required=True, help="a home made by 'endcap demo'; it is only read")
+    parser.add_argument("--home", type=Path, help="a home made by 'endcap demo'; it is only read")
     parser.add_argument("--bytewax", default=sys.executable, help="an interpreter that has Bytewax (default: this one)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "fold.json")
+    parser.add_argument("--render", action="store_true", help="measure nothing")
     options = parser.parse_args()
+    if options.render:
+        fill(BENCHMARKS, "fold", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
+        return
+    if options.home is None:
+        parser.error("--home is needed: a home made by 'endcap demo'")
     results = measure(options.home, options.bytewax, options.rounds)
     options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     print(options.out)
+
+
+def figures(results: Results) -> str:
+    """As a table of docs/reference/benchmarks.md."""
+    fold, sides = results.fold, results.windows
+    rows = [("the whole state, `apply_batch`", fold.apply_batch), ("the whole state, `apply`", fold.apply)]
+    rows += [
+        ("the same, no two events of one person in a row, `apply_batch`", fold.interleaved_apply_batch),
+        ("the same, `apply`", fold.interleaved_apply),
+        ("only the decayed windows, Endcap", sides.endcap),
+        (f"only the decayed windows, polars {results.polars_version} from a frame that lies ready", sides.polars),
+        ("only the decayed windows, polars from the events", sides.polars_from_events),
+    ]
+    if sides.bytewax is not None:
+        rows.append((f"only the decayed windows, Bytewax {sides.bytewax_version}", sides.bytewax))
+    ratios = [one.best / (fold.apply if at < 4 else sides.endcap).best for at, (_, one) in enumerate(rows)]
+    lines = [(what, f"{one.best:,.0f}", f"{ratio:.2f}") for (what, one), ratio in zip(rows, ratios, strict=True)]
+    head = ("what", "events a second of CPU", "to `apply`, to Endcap's windows")
+    return where(results.date, results.machine) + table(head, lines)
 
 
 def measure(home: Path, bytewax: str, rounds: int) -> Results:

@@ -65,7 +65,7 @@ def measure(port: int, folder: Path, customers: Iterator[tuple[str, str, str]], 
             for kind in (asked, pushed):
                 begun = time.perf_counter()
                 kind.sample(*next(customers))
-                fsync.append(_fsync(file.fileno()))
+                fsync.append(fsync_seconds(file.fileno()))
                 time.sleep(max(begun + INTERVAL_SECONDS - time.perf_counter(), 0.0))
     probe.unlink()
     asked.close()
@@ -82,7 +82,17 @@ def measure(port: int, folder: Path, customers: Iterator[tuple[str, str, str]], 
     )
 
 
-def _fsync(file: int) -> float:
+def ask_changed(connection: Connection, event: str, wanted: str) -> float:
+    """Seconds from sending ``event`` to the answer to ``wanted`` that reflects it."""
+    begun = time.perf_counter()
+    offset = _to_receipt(_answer(connection, event)).offset
+    while _to_list(_answer(connection, wanted)).offset < offset:
+        pass  # bounded: the connection's time limit ends a server that never catches up
+    return time.perf_counter() - begun
+
+
+def fsync_seconds(file: int) -> float:
+    """Appending PROBE_BYTES, and fsync."""
     begun = time.perf_counter()
     os.write(file, bytes(PROBE_BYTES))
     os.fsync(file)

@@ -31,6 +31,7 @@ from endcap.serving.engine import RECIPES, Engine, Request
 from endcap.state.fold import State
 from endcap.types import Entry
 from machine import Machine, describe
+from pages import BENCHMARKS, fill, table, where
 
 NOW = 1_764_000_000_000
 FloatArray64 = NDArray[np.float64]
@@ -44,7 +45,9 @@ class Side(Struct):
     p90: float
     p99: float
     after_stock_change: float
-    """Median of the first list after one item has changed."""
+    """Median of the first list after one item is out of stock or back."""
+    after_price_change: float
+    """The same after one item's price has changed, which conditions may speak of."""
 
 
 class Results(Struct):
@@ -64,9 +67,11 @@ class Results(Struct):
     extra_percent: dict[str, float]
     """By recipe: how much the median is above that without rules."""
     after_rule_change_ms: float
-    """Median of the first list after one rule has changed, its condition being new. On the clock: threads share it."""
+    """Median of the first list after one rule has been put, its condition being new. On the clock: threads share it."""
+    warm_ms: float
+    """Before a server is ready: every condition over the whole catalogue. On the clock."""
     first_ms: float
-    """The first list of all: every condition over the whole catalogue, as after a start. On the clock."""
+    """The first list of all after that. On the clock."""
     violations: int
 
 
@@ -149,30 +154,62 @@ def measure(sides: tuple[Engine, Engine], recipe: str, requests: int) -> tuple[S
         for side in sides:
             ask(side, recipe, at)
     times = [[ask(side, recipe, at) for side in sides] for at in range(requests)]
-    changed = []
-    for at in range(30):
-        patch = parse_change("patch", {"item_id": f"i{at}", "in_stock": bool(at % 2)})
-        for side in sides:
-            add(side, patch)
-        changed.append([ask(side, recipe, at) for side in sides])
-    without, those = (
-        _side(column, after) for column, after in zip(np.array(times).T, np.array(changed).T, strict=True)
-    )
+    stock = after_changes(sides, recipe, lambda at: {"in_stock": bool(at % 2)})
+    price = after_changes(sides, recipe, lambda at: {"price": 50 + at})
+    without, those = (_side(*columns) for columns in zip(np.array(times).T, stock, price, strict=True))
     return without, those
 
 
-def _side(times: FloatArray64, after: FloatArray64) -> Side:
+def after_changes(
+    sides: tuple[Engine, Engine], recipe: str, change: Callable[[int], dict[str, object]]
+) -> tuple[float, ...]:
+    """Of each side, the median milliseconds of the first list after a change of one item."""
+    times = []
+    for at in range(30):
+        patch = parse_change("patch", {"item_id": f"i{at}", **change(at)})
+        for side in sides:
+            add(side, patch)
+        times.append([ask(side, recipe, at) for side in sides])
+    return tuple(round(float(median), 3) for median in np.median(np.array(times), axis=0))
+
+
+def _side(times: FloatArray64, stock: float, price: float) -> Side:
     median, p90, p99 = (round(float(np.percentile(times, share)), 3) for share in (50, 90, 99))
-    return Side(median, p90, p99, round(float(np.median(after)), 3))
+    return Side(median, p90, p99, stock, price)
 
 
 def changes(made: Engine, make: Callable[[int], RuleChange]) -> float:
     """Median milliseconds of the first list after a rule has changed."""
     times = []
     for at in range(20):
-        add(made, make(at))
+        change = make(at)
+        if change.rule is not None:
+            made.visibility.matching(change.rule.where)  # as the call that puts a rule does, to refuse a wrong one
+        add(made, change)
         times.append(ask(made, "for-you", at, perf_counter))
     return round(float(np.median(times)), 3)
+
+
+def figures(results: Results) -> str:
+    """As a table of docs/reference/benchmarks.md."""
+    rows = [
+        (
+            f"`{recipe}`",
+            f"{results.without[recipe].median:.2f}",
+            f"{with_rules.median:.2f}",
+            f"{results.extra_percent[recipe]:+.1f} %",
+            f"{with_rules.after_stock_change:.1f}",
+            f"{with_rules.after_price_change:.1f}",
+        )
+        for recipe, with_rules in results.by_recipe.items()
+    ]
+    head = (f"a list of 20 among {results.items:,}, ms of CPU", "without rules", f"{sum(results.rules.values())} rules")
+    more = (
+        f"\nAfter a rule was put: {results.after_rule_change_ms:.0f} ms. Before a server is ready, once: "
+        f"{results.warm_ms:,.0f} ms; the first list after that: {results.first_ms:.0f} ms.\n"
+    )
+    ends = ("more", "after a change of stock", "of a price")
+    return where(results.date, results.machine) + table((*head, *ends), rows) + more
 
 
 def main() -> None:
@@ -181,7 +218,13 @@ def main() -> None:
     options.add_argument("--items", type=int, default=100_000)
     options.add_argument("--events", type=int, default=200_000)
     options.add_argument("--requests", type=int, default=1_000)
+    options.add_argument(
+        "--render", action="store_true", help="measure nothing; write into docs/reference/benchmarks.md"
+    )
     given = options.parse_args()
+    if given.render:
+        fill(BENCHMARKS, "rules", figures(msgspec.json.decode(RESULTS.read_bytes(), type=Results)))
+        return
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -190,6 +233,9 @@ def main() -> None:
         plain, ruled = engine(bodies, folder), engine(bodies, folder)
         rules = [parse_rule({"id": f"r{n}", **fields}, RECIPES) for n, fields in enumerate(conditions())]
         add(ruled, *(RuleChange(rule.id, rule) for rule in rules))
+        begun = perf_counter()
+        ruled.warm(NOW)
+        warm = (perf_counter() - begun) * 1_000
         first = ask(ruled, "popular", 0, perf_counter)
         found = {
             recipe: measure((plain, ruled), recipe, given.requests) for recipe in ("for-you", "similar", "popular")
@@ -211,6 +257,7 @@ def main() -> None:
         by_recipe={recipe: other for recipe, (_, other) in found.items()},
         extra_percent={recipe: round((b.median / a.median - 1) * 100, 1) for recipe, (a, b) in found.items()},
         after_rule_change_ms=changed,
+        warm_ms=round(warm, 1),
         first_ms=round(first, 1),
         violations=sum(ruled.violations.values()),
     )

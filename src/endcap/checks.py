@@ -11,6 +11,8 @@ from endcap.errors import InvalidFieldError
 from endcap.types import MS_PER_DAY
 
 MAX_ID_LENGTH = 256
+CANARY = "endcap-canary"
+"""The visitor as whom the server itself measures how soon a list follows an event; nobody else may speak for it."""
 MAX_TEXT_LENGTH = 20_000
 MAX_NUMBER = 1e15
 """Beyond any price or quantity, and within what a float32 column can hold."""
@@ -23,11 +25,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_id(name: str, value: object) -> str:
-    """A string of 1 to 256 characters; a whole number is taken as its digits."""
+    """A string of 1 to 256 characters; a whole number is taken as its digits. The canary's is nobody's."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER:
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
         raise InvalidFieldError(name, f"{name} must be a string of 1 to {MAX_ID_LENGTH} characters, not {shown(value)}")
+    if name == "visitor_id" and value == CANARY:
+        raise InvalidFieldError(name, f"visitor_id is {CANARY!r}: the server itself is that visitor; give another")
     return _encodable(name, value)
 
 

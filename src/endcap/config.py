@@ -40,6 +40,14 @@ class StateConfig:
     """Visitors known to be a user; the one identified longest ago is somebody new again."""
     max_private_visits: int = 10_000
     """People who are served without consent at a time; the visits touched longest ago go first."""
+    attribution_days: float = 7.0
+    """An event counts for a list that was served at most so long before it: long enough to come back and decide."""
+    report_days: int = 400
+    """Days whose lists are reported on: a year, and the month to compare it with. The oldest go first."""
+    max_attributed_lists: int = 100_000
+    """Lists known to have been rendered, clicked or bought from; one that goes would count as a new one."""
+    max_attributed_items: int = 100_000
+    """Items that a list has led somebody to, for purchases that name no list; those of whom it was longest ago go."""
     rating_middle: float = 3.0
     """A rate or a review whose rating is below this says nothing about taste."""
     trending_half_life_days: float = 7.0
@@ -60,6 +68,9 @@ class ServeConfig:
     """Open event streams at a time."""
     keep_served_days: float = 30.0
     """How long the log keeps what was shown, for ``endcap why``; 0: nothing of it is written."""
+    canary_seconds: float = 1.0
+    """How often the server measures how soon a list follows an event; 0: never. A busy server commits up to ten times
+    a second anyway; an idle one measures every half minute, so that it does not write to its disk for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,9 @@ class TrainConfig:
     als_alpha: float = 0.1
     """Confidence of an interaction of weight w: 1 + als_alpha * w (Hu, Koren, Volinsky 2008)."""
     als_epochs: int = 15
+    due_after: float = 0.25
+    """Share of the typical time between two purchases of an item after which what was bought is due again: about
+    one repeat in nine comes sooner, and lists of what is bought again lose next to nothing by waiting for it."""
     seed: int = 0
 
 
@@ -119,9 +133,39 @@ class Home:
         return self.path / "state"
 
     @property
+    def live_digest(self) -> Path:
+        """The digest of what the server held in memory when it last kept a snapshot."""
+        return self.state / "live.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that serves the home."""
         return self.path / "serve.lock"
+
+    @property
+    def erasure_key(self) -> Path:
+        """Hashes the ids of those who were erased; in no backup."""
+        return self.path / "erasure.key"
+
+    @property
+    def erasure_pending(self) -> Path:
+        """There as long as an erasure has left the log, but not yet every byte of its files."""
+        return self.path / "log" / "erasure.pending"
+
+    @property
+    def reports(self) -> Path:
+        """What imports and evaluations found."""
+        return self.path / "reports"
+
+    @property
+    def exports(self) -> Path:
+        """What is held of people who asked for it through Shopify, until somebody has sent it to them."""
+        return self.path / "exports"
+
+    @property
+    def cache(self) -> Path:
+        """May be deleted."""
+        return self.path / "cache"
 
 
 Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig)
@@ -183,6 +227,8 @@ def _in_range(path: Path, name: str, value: float) -> float:
         low, high = -_MOST, _MOST
     elif name in _FROM_ZERO:
         low, high = 0.0, _FROM_ZERO[name]
+        if 0 < value < _LEAST.get(name, 0.0):
+            raise ConfigError(f"{path}: {name} is {value!r:.80}: it must be 0, or at least {_LEAST[name]:g}")
     else:
         low, high = math.ulp(0.0), _MOST  # anything above 0
     if not low <= value <= high:
@@ -196,9 +242,12 @@ _FROM_ZERO = {
     "serve.port": 65_535.0,
     "serve.max_streams": _MOST,
     "serve.keep_served_days": _MOST,
+    "serve.canary_seconds": 86_400.0,
     "train.seed": 2.0**32 - 1,
 }
 """The settings that may be 0, each with its greatest value. All others are above 0, but for the weights."""
+_LEAST = {"serve.canary_seconds": 1.0}
+"""The settings that are 0 or at least so much."""
 _WORDS: dict[object, str] = {
     int: "a whole number",
     float: "a number",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking, Record
+from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking, Record, Rewrite
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -104,11 +105,58 @@ class Log(Protocol):
         """Delete at most ``limit`` of the oldest records of ``kind`` with a time before ``before``. How many."""
         ...
 
+    def rewrite(self, after: int, decide: Callable[[Sequence[tuple[int, Record]]], Rewrite | None]) -> list[int | None]:
+        """Change the past in one transaction, durably: the one way to do so, for erasures.
+
+        ``decide`` is given the records with an offset greater than ``after`` at a moment when nobody else can write,
+        and says what changes; None, or what it raises, leaves the log as it is. Offsets keep their meaning, and are
+        not given again. The offset of each record that is appended, None for a duplicate.
+        """
+        ...
+
+    def compact(self) -> None:
+        """What was deleted or changed leaves no bytes on the disk when this returns. Writers wait meanwhile."""
+        ...
+
     def last_offset(self) -> int:
         """The offset of the newest record, 0 for an empty log. Sees what other processes appended."""
         ...
 
     def close(self) -> None: ...
+
+
+Attribute = str | bool | int | float
+"""What is said of a request in its trace."""
+
+
+class Tracer(Protocol):
+    """Told where the time of a request goes. Costs next to nothing where nobody wants to know."""
+
+    def request(
+        self, headers: Mapping[bytes, bytes], attributes: Mapping[str, Attribute]
+    ) -> AbstractContextManager[object]:
+        """A request, while it is under way; its headers may name the trace of the caller."""
+        ...
+
+    def answered(self, route: str, status: int) -> None:
+        """The request that is under way was for ``route`` and answered with ``status``."""
+        ...
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """A stage of the request that is under way, while it goes on."""
+        ...
+
+    def here(self) -> object:
+        """What is under way, for ``past``; None where nothing is that anybody wants to know of."""
+        ...
+
+    def past(self, name: str, under: object, begun_ns: int, ended_ns: int) -> None:
+        """A stage of ``under`` that is over: for work that several requests share. Nanoseconds since 1970."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left; waits for at most a few seconds."""
+        ...
 
 
 class Metric(Protocol):

@@ -5,7 +5,7 @@ Standard library and numpy only, so that the fold also runs inside Flink's own e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -25,6 +25,7 @@ Progress = Callable[[int, int], None]
 _NO_ROWS: IntArray = np.empty(0, np.int32)
 _NO_FLOATS: FloatArray = np.empty(0, np.float32)
 _NO_TIMES: TimeArray = np.empty(0, np.int64)
+_NO_BOOLS: BoolArray = np.empty(0, np.bool_)
 
 
 class Vocabulary:
@@ -103,6 +104,8 @@ class Query:
     """(dim,) unit vector of ``text``, from the item encoder."""
     now: int = 0
     """Milliseconds since 1970: the moment the list is for."""
+    bought: BoolArray = field(default_factory=lambda: _NO_BOOLS)
+    """(history,) whether it was bought; empty where all of it was, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ class Interactions:
     """(n,) milliseconds since 1970."""
     session: IntArray
     """(n,) session numbers; equal numbers mean the same visit."""
+    bought: BoolArray = field(default_factory=lambda: _NO_BOOLS)
+    """(n,) whether it is a purchase; empty where all of them are, as far as is known."""
 
     def __len__(self) -> int:
         return int(self.item.size)
@@ -168,6 +173,7 @@ class Interactions:
             self.weight[keep],
             self.time[keep],
             self.session[keep],
+            self.bought[keep] if self.bought.size else self.bought,
         )
 
 
@@ -176,13 +182,27 @@ class Record:
     """A log entry as it is stored: opaque bytes, with what the log itself must know about them."""
 
     kind: str
-    """``event``, ``item`` or ``activation``."""
+    """Of which kind the body is, such as ``event``: events/log.py reads and writes them."""
     time: int
     """Milliseconds since 1970: when it happened. The fold knows no other clock."""
     data: bytes
     """The body as JSON."""
     key: str | None = None
     """Stored once: a second record with the same key is a duplicate. None: never a duplicate."""
+
+
+DAMAGED = "damaged"
+"""The kind of a record whose bytes are not those that were written. No entry has it of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A change of the log's past, and what is appended with it."""
+
+    changes: Mapping[int, Record | None]
+    """By offset: what stands there from now on; None: nothing."""
+    then: Sequence[Record] = ()
+    """Appended in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +222,10 @@ class Activation:
     """From now on the model version ``version`` serves."""
 
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry of the log that cannot be read: damaged, or of a version that is newer."""
+
+    reason: str

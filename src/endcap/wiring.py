@@ -7,11 +7,10 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, cast
 
@@ -23,9 +22,12 @@ from endcap.config import Config, Home, TrainConfig
 from endcap.encoders.cache import CachedEncoder, ItemVectors, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.errors import ConfigError, HomeError, ModelError, NotFoundError
+from endcap.evaluation.attribution import Asked, Report, report
 from endcap.evaluation.past import Past
-from endcap.events.log import entries, to_record
+from endcap.events.log import to_record
+from endcap.features.interactions import InteractionBuilder
 from endcap.models.als import ALS
+from endcap.models.buy_again import BuyAgain
 from endcap.models.content import Content
 from endcap.models.ensemble import Blend
 from endcap.models.itemknn import ItemKNN
@@ -33,21 +35,37 @@ from endcap.models.persistence import Manifest, load_version
 from endcap.models.popularity import Popularity
 from endcap.models.search import Search
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.pipelines import erase as erasing
+from endcap.pipelines import export as exporting
 from endcap.pipelines.evaluate import Factory, Kit
-from endcap.pipelines.replay import Check, Replayed, check, described
+from endcap.pipelines.person import Person
+from endcap.pipelines.repair import Repaired, look_at_write_ahead_log
+from endcap.pipelines.repair import repair as repair_log
+from endcap.pipelines.replay import Check, Checked, Mark, Replayed, check_live, check_restart, described
 from endcap.pipelines.replay import replay as replay_log
-from endcap.pipelines.train import Workshop
+from endcap.pipelines.restart import (
+    await_eraser,
+    drop_outdated,
+    entry_bytes,
+    fold_on,
+    keep_live,
+    keep_snapshot,
+    live_digest,
+    replayed,
+    replayed_at,
+    snapshot_of,
+)
+from endcap.pipelines.train import BUY_AGAIN, Workshop
 from endcap.pipelines.train import train as train_version
 from endcap.protocols import Encoder, Evidence, Learner, Log, Scorer, Storable
+from endcap.serving.checkpoints import Checkpoints
 from endcap.serving.contents import Contents
 from endcap.serving.engine import Answer, Engine, Request, ServingModel
 from endcap.serving.exposure import Exposure
-from endcap.serving.live import Live
-from endcap.serving.rebuild import Moment, Why, offset_at, served_moment, why
-from endcap.state.batch import apply_batch
+from endcap.serving.live import Live, Shop
+from endcap.serving.rebuild import Moment, Why, erasures_since, offset_at, served_moment, why
+from endcap.serving.tallies import Tallies
 from endcap.state.fold import State
-from endcap.state.snapshot import load as load_snapshot
-from endcap.state.snapshot import save as save_snapshot
 from endcap.types import Activation, Progress
 
 LEARNERS = ("als", "itemknn")
@@ -59,10 +77,8 @@ PERSONAL = ("session_knn", "itemknn", "als", "content")
 SIMILAR = {"content": 0.6, "itemknn": 0.4}
 TOGETHER = replace(BOUGHT_TOGETHER, items=10)
 """A cart has several items; each of the newest ten speaks."""
-WORTH_KEEPING = 20_000
-"""Entries that take about 0.3 s to replay; after fewer, no snapshot is written."""
-SHOWN_EVERY = 10_000
-"""Entries between two looks at how far a replay is."""
+SPOOL_SECONDS = 0.5
+"""After which a running server has brought into the log what it showed: it does so every 0.1 s."""
 
 _logger = logging.getLogger(__name__)
 
@@ -170,21 +186,64 @@ def open_live(home: Path, config: Config, progress: Progress | None = None) -> L
     """
     with ExitStack() as opened:
         opened.enter_context(_lock(home))
+        look_at_write_ahead_log(Home(home).log)
         log = open_log(home)
         opened.callback(log.close)
         exposure = _open_exposure(home, config, log, opened)
+        drop_outdated(home, log)  # a server that was killed may have left one
         engine, problem = open_engine(home, config, log, progress)
+        if exposure is not None:
+            exposure.tallies.read(log, engine.state.attribution.tallied)
         text_encoder().encode(["ready"])  # loads the weights, one copy a process: the first search would wait a second
+        engine.warm(clock())
         held = opened.pop_all()  # not closed here, unless something above failed
 
-    def close() -> None:
-        keep_snapshot(home, engine.state, log)
-        held.close()
-
-    load = partial(_model, home, config, engine.state, engine.contents)
-    live = Live(log, engine, load, clock, close, exposure)
+    live = Live(
+        log, engine, shop_of(home, config, log, engine.contents, held), clock, exposure, _checkpoints(home, log)
+    )
     live.model_problem = problem
     return live
+
+
+def shop_of(home: Path, config: Config, log: Log, contents: Contents, held: ExitStack) -> Shop:
+    """What a running shop has done for it. ``contents`` stays: an erasure moves no item's row."""
+
+    def fold(until: int) -> State:
+        await_eraser(home, log, until)
+        return replayed_at(home, config, log, until)
+
+    def engine(state: State) -> tuple[Engine, str | None]:
+        made, problem = _engine_over(home, config, state, contents)
+        made.warm(clock())
+        return made, problem
+
+    def close(last: Engine) -> None:
+        with held:
+            if last.state.outdated:
+                return
+            try:
+                keep_live(home, last.state, partial(entry_bytes, log), clock())
+            except (OSError, HomeError) as error:
+                _logger.warning("no snapshot of the state", extra={"reason": str(error)})
+            drop_outdated(home, log)
+
+    return Shop(
+        load_model=lambda state, version: _model(home, config, state, contents, version),
+        fold=fold,
+        fold_on=lambda state, until: fold_on(state, log, until=until),
+        engine=engine,
+        close=close,
+    )
+
+
+def _checkpoints(home: Path, log: Log) -> Checkpoints:
+    """Snapshots of a running shop, each with the digest of what it held in memory."""
+
+    def prepare(state: State) -> Callable[[], None]:
+        entry = entry_bytes(log, state.anchor)  # here, because a copy of the process must not touch the log
+        return partial(keep_live, home, state, lambda _: entry, clock())
+
+    return Checkpoints(prepare, lambda _: drop_outdated(home, log), time.monotonic)
 
 
 def _open_exposure(home: Path, config: Config, log: Log, opened: ExitStack) -> Exposure | None:
@@ -193,62 +252,19 @@ def _open_exposure(home: Path, config: Config, log: Log, opened: ExitStack) -> E
         return None
     spool = Spool(Home(home).spool)
     opened.callback(spool.close)
-    log.append(spool.left())
-    spool.clear()
+    spool.drain(log)
     return Exposure(spool, config.serve.keep_served_days)
-
-
-def replayed(home: Path, config: Config, log: Log, progress: Progress | None = None) -> State:
-    """The state that ``log`` adds up to: the newest snapshot, and what came after it. Keeps a snapshot of long work."""
-    state = _snapshot(home, config, log)
-    start = state.offset
-    _fold_on(state, log, progress=progress)
-    if state.offset - start >= WORTH_KEEPING:
-        keep_snapshot(home, state, log)
-    return state
-
-
-def replayed_at(home: Path, config: Config, log: Log, offset: int) -> State:
-    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it."""
-    state = _snapshot(home, config, log, offset)
-    _fold_on(state, log, until=offset)
-    return state
-
-
-def _snapshot(home: Path, config: Config, log: Log, until: int | None = None) -> State:
-    """The newest snapshot of ``log``, of those that are not newer than ``until``; the empty state without one."""
-    return load_snapshot(Home(home).state, config.state, partial(_entry_bytes, log), until)
-
-
-def _fold_on(state: State, log: Log, until: int | None = None, progress: Progress | None = None) -> None:
-    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end."""
-    start, last = state.offset, log.last_offset()
-    stream = takewhile(lambda entry: until is None or entry.offset <= until, entries(log, start))
-    while page := list(islice(stream, SHOWN_EVERY)):
-        apply_batch(state, page)
-        if progress is not None:
-            progress(state.offset - start, last - start)
-
-
-def keep_snapshot(home: Path, state: State, log: Log) -> None:
-    """Save ``state`` for the next start, which can do without: a disk that refuses is only noted."""
-    try:
-        save_snapshot(state, Home(home).state, partial(_entry_bytes, log))
-    except OSError as error:
-        _logger.warning("no snapshot of the state", extra={"reason": str(error)})
-
-
-def _entry_bytes(log: Log, offset: int) -> bytes | None:
-    found = next(iter(log.read(offset - 1, 1)), None) if offset > 0 else None
-    return found[1].data if found is not None and found[0] == offset else None
 
 
 def open_engine(home: Path, config: Config, log: Log, progress: Progress | None = None) -> tuple[Engine, str | None]:
     """The engine over the state of ``log``, and why the active model does not serve (None when it does)."""
-    state, problem = replayed(home, config, log, progress), None
-    contents = _contents(home, state)
+    state = replayed(home, config, log, progress)
+    return _engine_over(home, config, state, _contents(home, state))
+
+
+def _engine_over(home: Path, config: Config, state: State, contents: Contents) -> tuple[Engine, str | None]:
     try:
-        model = _model(home, config, state, contents)
+        model, problem = _model(home, config, state, contents), None
     except (ModelError, NotFoundError) as error:
         model, problem = _model(home, config, state, contents, UNTRAINED), str(error)
     return _engine(state, contents, model), problem
@@ -273,28 +289,47 @@ def _engine(state: State, contents: Contents, model: ServingModel) -> Engine:
 
 def replay(
     home: Path, config: Config, until: tuple[int | None, int | None], checked: bool, progress: Progress
-) -> tuple[Replayed, list[Check]]:
+) -> tuple[Replayed, Checked]:
     """The state folded from the first entry ``until`` an offset or a moment (milliseconds since 1970), or to the end.
 
-    ``checked``: also what the newest snapshot and the tail come to.
+    ``checked``: also what the newest snapshot and the tail come to, and what a server held in memory last.
     """
     last, moment = until
     with closing(open_log(home)) as log:
+        live, why_not = live_digest(home, config, log) if checked else (None, None)
+        mark = None if live is None else Mark(live.offset)
         found = replay_log(
             log,
             config.state,
             lambda offset, time: (last is not None and offset > last) or (moment is not None and time > moment),
             progress,
+            mark,
         )
-        checks = [_check_restart(home, config, log, found)] if checked else []
-    return found, checks
+        if not checked:
+            return found, Checked()
+        checks = [_check_restart(home, config, log, found)]
+    if live is not None and mark is not None and mark.digest is not None:
+        checks.append(check_live(live, mark.digest))
+    elif live is not None:
+        why_not = f"a server kept its digest at entry {live.offset:,}, which is later"
+    return found, Checked(tuple(checks), why_not)
 
 
 def _check_restart(home: Path, config: Config, log: Log, found: Replayed) -> Check:
-    state = _snapshot(home, config, log, found.offset)
+    state = snapshot_of(home, config, log, found.offset)
     way = f"the snapshot of entry {state.offset:,} and the log's tail"
-    _fold_on(state, log, until=found.offset)
-    return check(way, found, described(state))
+    fold_on(state, log, until=found.offset)
+    return check_restart(way, found, described(state))
+
+
+def attribution(home: Path, config: Config, wanted: Asked) -> Report:
+    """What the lists of some days brought, from the log alone: no server is needed, and none is in the way."""
+    with closing(open_log(home)) as log:
+        state = replayed(home, config, log)
+        tallies = Tallies()
+        tallies.read(log, state.attribution.tallied)
+    days = config.state.attribution_days
+    return report(state.attribution, tallies.waiting(), wanted, days, state.items)
 
 
 def why_served(home: Path, config: Config, request_id: str, item_id: str) -> Why:
@@ -314,7 +349,8 @@ def served_again(home: Path, config: Config, request_id: str) -> Answer:
 def why_at(home: Path, config: Config, request: Request, moment: int, item_id: str) -> Why:
     """The same for a list that ``request`` would have got at ``moment`` (milliseconds since 1970)."""
     with closing(open_log(home)) as log:
-        asked = Moment(request, moment, offset_at(log, moment), None)
+        offset = offset_at(log, moment)
+        asked = Moment(request, moment, offset, None, erasures=erasures_since(log, offset))
         return why(partial(_engine_at, home, config, log), asked, item_id)
 
 
@@ -323,6 +359,60 @@ def _engine_at(home: Path, config: Config, log: Log, moment: Moment) -> Engine:
     state = replayed_at(home, config, log, moment.offset)
     contents = _contents(home, state)
     return _engine(state, contents, _model(home, config, state, contents, moment.model))
+
+
+def erase(
+    home: Path, config: Config, people: Sequence[Person], now_ms: int, progress: Progress, *, compact: bool = False
+) -> erasing.Receipt:
+    """Erase ``people`` from all that lies under ``home``; ``compact``: finish an erasure that had to wait.
+
+    A server may run beside it: it sees the erasure in the log. Raises HomeError if there is no log.
+    """
+    with closing(_existing_log(home)) as log:
+        job = erasing.Job(
+            log=log,
+            home=Home(home),
+            snapshot=partial(snapshot_of, home, config, log),
+            keep=partial(keep_snapshot, home, log=log),
+            new_key=partial(secrets.token_bytes, erasing.KEY_BYTES),
+            wait=partial(time.sleep, SPOOL_SECONDS) if _is_served(home, log) else None,
+        )
+        if compact:
+            return erasing.clean(job, erasing.Receipt(None, now_ms, ()), progress)
+        return erasing.erase(job, people, now_ms, progress)
+
+
+def export(
+    home: Path, config: Config, person: Person, now_ms: int, progress: Progress | None = None
+) -> exporting.Export:
+    """All that is held of ``person``, by the API's names. Raises HomeError if there is no log."""
+    with closing(_existing_log(home)) as log:
+        _is_served(home, log)
+        return exporting.export(log, replayed(home, config, log, progress), person, now_ms)
+
+
+def repair(home: Path, *, look_only: bool = False) -> Repaired:
+    """Read the whole log; where something cannot be read, make it anew of all that can."""
+    return repair_log(Home(home), None if look_only else partial(_lock, home))
+
+
+def _existing_log(home: Path) -> Log:
+    if not Home(home).log.is_file():
+        raise HomeError(f"there is no log in {home}: name the home folder of a shop with --home")
+    return open_log(home)
+
+
+def _is_served(home: Path, log: Log) -> bool:
+    """Whether a server runs on ``home``. If not, what one that died has left in the spool is in ``log`` now."""
+    try:
+        lock = _lock(home)
+    except HomeError:
+        return True
+    with closing(lock):
+        if Home(home).spool.is_file():
+            with closing(Spool(Home(home).spool)) as spool:
+                spool.drain(log)
+    return False
 
 
 def new_id() -> str:
@@ -340,14 +430,18 @@ def recommend(home: Path, config: Config, request: Request, now_ms: int) -> Answ
 def serving_model(state: State, contents: Contents, config: Config, models_dir: Path, version: str) -> ServingModel:
     """The version as it serves, over ``state``. Raises ModelError, or NotFoundError if there is no such version."""
     members = blend_members(state, contents.vectors, config.train)
+    again = BuyAgain(config.train.due_after).fit(InteractionBuilder().build(state))
+    hides_bought = False
     if version == UNTRAINED:
         members = {name: member for name, member in members.items() if name not in LEARNERS}
         weights, hides_seen = dict.fromkeys(members, 1.0 / len(members)), False
     else:
-        learners = {name: cast(Storable, members[name]) for name in LEARNERS}
+        learners: dict[str, Storable] = {name: cast(Storable, members[name]) for name in LEARNERS}
+        learners[BUY_AGAIN] = again
         manifest = load_version(models_dir, version, learners, state.items)
         members = {name: member for name, member in members.items() if name not in LEARNERS or name in manifest.weights}
         weights, hides_seen = dict(manifest.weights), manifest.hides_seen
+        hides_bought = manifest.hides_bought
     together = SessionKNN(state.baskets, TOGETHER)
     search = Search(contents.vectors, contents.letters, state.items)
     return ServingModel(
@@ -361,9 +455,12 @@ def serving_model(state: State, contents: Contents, config: Config, models_dir: 
             "trending": _alone(members, "trending"),
             "popular": _alone(members, "popular"),
             "search": Blend({"search": search}, {"search": 1.0}),
+            "buy-again": Blend({BUY_AGAIN: again}, {BUY_AGAIN: 1.0}),
         },
         evidence={"bought_together": together, **_evidence(members)},
         hides_seen=hides_seen,
+        hides_bought=hides_bought,
+        again=again,
     )
 
 

@@ -11,6 +11,7 @@ from tests.unit.models.pasts import follow, past, random_past
 
 from endcap.errors import ModelError, NotFittedError
 from endcap.models.als import ALS
+from endcap.models.buy_again import BuyAgain
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
 from endcap.protocols import Learner
 from endcap.types import Query
@@ -19,6 +20,7 @@ PAST = random_past(9)
 
 LEARNERS: Mapping[str, Callable[[], Learner]] = {
     "ALS": lambda: ALS(factors=6, epochs=3),
+    "buy again": BuyAgain,
     "item kNN, BM25": ItemKNN,
     "item kNN, cosine": lambda: ItemKNN(ItemKNNSettings(similarity="cosine", neighbours=3)),
 }

@@ -13,7 +13,8 @@ import pytest
 from endcap.config import Config
 from endcap.events.schema import EVENT_TYPES
 from endcap.interfaces.api.routes import OPERATIONS
-from endcap.interfaces.api.schema import EventBody, ItemBody, RecommendRequest, RuleBody
+from endcap.interfaces.api.rule_schema import RuleBody
+from endcap.interfaces.api.schema import EventBody, ItemBody, RecommendRequest
 from endcap.interfaces.cli.main import COMMANDS, endcap
 from endcap.serving.engine import RECIPES
 

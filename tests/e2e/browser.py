@@ -77,9 +77,10 @@ class Visit:
         return found
 
     def known(self) -> dict[str, int]:
-        """How many events of each type the server holds of this visitor."""
+        """How many events of each type the server holds of this visitor, but for what the page has rendered."""
         answer = self.page.request.get(f"{self.address}/v1/users/{self.visitor()}")
         counts: dict[str, int] = answer.json()["counts"]
+        counts.pop("impression", None)
         return counts
 
 

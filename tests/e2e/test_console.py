@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 from tests.docs.running import ENDCAP, endcap
 from tests.e2e.browser import NO_SCROLL, Visit, Windows
 from tests.e2e.contrast import too_faint
@@ -40,7 +40,8 @@ def test_the_overview_shows_what_the_server_measured(visit: Visit) -> None:
     assert float(figure(page, "Requests").split()[0]) > 0
     stats = page.request.get(f"{visit.address}/v1/stats").json()
     assert figure(page, "Model") == stats["model"]
-    expect(page.locator(".facts-line")).to_contain_text(f"Items {stats['items']:,}")
+    expect(page.locator(".facts-line").first).to_contain_text(f"Items {stats['items']:,}")
+    expect(page.locator("#digest-check")).to_contain_text("none yet. Run “endcap replay --check")
 
 
 def test_every_chart_has_a_range_and_units(visit: Visit) -> None:
@@ -130,6 +131,8 @@ def test_a_locked_and_empty_server_says_what_to_do(chromium: Browser, locked: st
     expect(page.locator(".note:visible")).to_contain_text("endcap train")
     page.goto(f"{locked}/#/data")
     expect(page.locator(".note:visible")).to_contain_text("endcap import")
+    page.goto(f"{locked}/#/results")
+    expect(page.locator(".note:visible")).to_contain_text("No list was served in these days")
     page.goto(f"{locked}/shop")
     expect(page.locator("[data-row=for-you] .note")).to_contain_text("Nothing to show here yet")
     windows.close()
@@ -154,7 +157,7 @@ def test_the_pages_are_reached_with_the_keyboard(visit: Visit) -> None:
 def test_every_page_fits_and_can_be_read(windows: Windows, width: int, scheme: str, language: str) -> None:
     visit = windows.open(width=width, scheme=scheme, language=language)
     busy(visit, times=2)
-    for place in ("#/", "#/models", "#/data"):
+    for place in ("#/", "#/results", "#/models", "#/data"):
         page = visit.console(place)
         page.wait_for_selector(".figure-unit, tbody tr")
         assert page.evaluate(NO_SCROLL)
@@ -187,3 +190,49 @@ def test_why_says_what_it_cannot_answer(visit: Visit) -> None:
     page = visit.console("#/why?request_id=never&item_id=22423")
     expect(page.locator(".trace .note")).to_contain_text("the log has no list 'never'", timeout=30_000)
     visit.watched.errors.clear()  # Chromium itself writes down the 404
+
+
+def posted(kind: str) -> Callable[[Response], bool]:
+    """Whether it answers an event of that type."""
+    return lambda answer: f'"type":"{kind}"' in (answer.request.post_data or "")
+
+
+def test_results_shows_what_the_lists_of_the_shop_brought(visit: Visit) -> None:
+    page = visit.console("#/results")
+    before = page.request.get(f"{visit.address}/v1/reports/attribution").json()["total"]
+    page.goto(f"{visit.address}/shop")
+    card = page.locator("[data-row=trending] .card:not(.ghost)").first
+    item = card.get_attribute("data-id")
+    with page.expect_response(posted("impression")):
+        page.reload()
+    with page.expect_response(posted("cart"), timeout=10_000):
+        card.get_by_role("button", name=re.compile("^Add")).click()
+    page.locator("#cart").click()
+    with page.expect_response(posted("purchase")):
+        page.locator("dialog").get_by_role("button", name="Buy").click()
+    found = page.request.get(f"{visit.address}/v1/reports/attribution").json()
+    total = found["total"]
+    assert total["rendered"] > before["rendered"]
+    assert (total["carts"], total["purchases"]) == (before["carts"] + 1, before["purchases"] + 1)
+    page.goto(f"{visit.address}/#/results")
+    row = page.locator("tbody tr", has_text="trending")
+    expect(row).to_contain_text("£")
+    expect(page.locator(".chart")).to_have_count(3)
+    expect(page.locator(".figure", has_text="Revenue")).to_contain_text("£")
+    row.get_by_role("link", name=f"Why was {item} in this list?").click()
+    expect(page.locator(".trace .why-sentence")).to_contain_text("It was shown at place 1.", timeout=30_000)
+    expect(page.locator(".trace")).to_contain_text("Recipe trending")
+
+
+def test_results_renews_itself_and_says_what_is_not_counted(visit: Visit) -> None:
+    page = visit.console("#/results?days=7&by=model")
+    expect(page.locator("h1")).to_have_text("What do the lists bring?")
+    expect(page.locator("[aria-current=true]", has_text="7 d")).to_be_visible()
+    event = {"type": "click", "visitor_id": "somebody", "item_id": "22423", "request_id": "never-served"}
+    assert page.request.post(f"{visit.address}/v1/events", data=event).status == 202
+    expect(page.locator(".results")).to_contain_text("name a list that is not known", timeout=10_000)
+    page.route("**/v1/reports/**", lambda route: route.abort())
+    expect(page.locator("main > .note")).to_be_visible(timeout=10_000)
+    page.unroute("**/v1/reports/**")
+    expect(page.locator("main > .note")).to_be_hidden(timeout=10_000)
+    visit.watched.errors.clear()  # Chromium itself writes down the requests that were broken

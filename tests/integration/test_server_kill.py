@@ -13,14 +13,13 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.docs.running import ENDCAP, free_port
+from tests.integration.servers import server
 
 from endcap import wiring
 from endcap.backends.log.sqlite import SqliteLog
@@ -79,33 +78,6 @@ def events(name: str, ids: list[str]) -> dict[str, object]:
             for place, one in enumerate(ids)
         ]
     }
-
-
-@contextlib.contextmanager
-def server(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """``endcap serve`` on ``home`` in a process of its own, ready, and its address; killed at the end if it lives."""
-    base = f"http://127.0.0.1:{free_port()}"
-    said = home.parent / "serve.log"
-    with said.open("w") as out:
-        process = subprocess.Popen(
-            [ENDCAP, "serve", "--home", home, "--port", base.rpartition(":")[2]], stdout=out, stderr=out
-        )
-    try:
-        until = time.monotonic() + 60
-        while not answers(base):
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < until, said.read_text()
-            time.sleep(0.02)
-        yield process, base
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-def answers(base: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{base}/health/ready").status_code == 200
-    return False
 
 
 def load_and_kill(process: subprocess.Popen[bytes], base: str, clients: list[Client], seconds: float) -> None:

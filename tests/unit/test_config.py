@@ -67,6 +67,7 @@ def test_reads_a_value_of_each_kind(tmp_path: Path) -> None:
         ("[serve]\nport = 80.0", "serve.port is 80.0: it must be a whole number"),
         ("[serve]\nport = true", "serve.port is True: it must be a whole number"),
         ("[serve]\nport = 65536", "serve.port is 65536: it must be a finite number from 0 to 65535"),
+        ("[serve]\ncanary_seconds = 0.5", "serve.canary_seconds is 0.5: it must be 0, or at least 1"),
         ("[serve]\nport = -1", "serve.port is -1: it must be a finite number from 0 to 65535"),
         ("[serve]\nallowed_origins = 'a'", "serve.allowed_origins is 'a': it must be a list of texts"),
         ("[serve]\nallowed_origins = [1]", r"serve.allowed_origins is \[1\]: it must be a list of texts"),

@@ -23,7 +23,7 @@ from endcap.models.persistence import list_versions
 from endcap.serving.engine import RECIPES, Answer, Engine, Request
 from endcap.serving.live import Live
 from endcap.state.snapshot import digest
-from endcap.types import Activation, Record
+from endcap.types import Activation
 
 CONFIG = Config(train=TrainConfig(als_factors=4, als_epochs=3))
 PAIRS = (("pot", "cup"), ("lamp", "clock"))
@@ -112,11 +112,10 @@ def test_a_home_is_served_once(home: Path) -> None:
 
 
 def test_a_home_that_could_not_be_opened_is_not_locked(tmp_path: Path) -> None:
-    log = wiring.open_log(tmp_path)
-    log.append([Record("event", NOW, b"not JSON")])
-    log.close()
+    wiring.open_log(tmp_path).close()
+    Home(tmp_path).log.write_bytes(b"not SQLite" * 1_000)
     for _ in range(2):
-        with pytest.raises(HomeError, match=r"^log entry 1 \('event'\) cannot be read .* restore the log") as error:
+        with pytest.raises(HomeError, match=r"it is not an Endcap log") as error:
             wiring.open_live(tmp_path, CONFIG)
         assert not open_files_in(tmp_path)
         assert error.value  # alive until here, and with it what was opened

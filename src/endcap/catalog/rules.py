@@ -79,6 +79,8 @@ class RuleChange:
 
     rule_id: str
     rule: Rule | None
+    by: str | None = None
+    """Who changed it, as the scope of the key that was used; None: nobody was asked for a key."""
 
 
 def stored_rule(fields: Mapping[str, Any]) -> Rule:

@@ -74,5 +74,6 @@ def _cases(state: State, visit: Visit) -> Iterator[Case]:
             session=visit.items[:half],
             user=visit.user,
             now=visit.start,
+            bought=np.concatenate([before.bought, np.zeros(half, np.bool_)]),
         )
         yield Case(known, visit.items[half:], known.history)

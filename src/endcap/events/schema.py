@@ -29,6 +29,8 @@ TYPE_CODES = {name: code for code, name in enumerate(EVENT_TYPES)}
 """The small integer that stands for a type in the state's columns."""
 
 MAX_LINES = 1_000
+RESERVED = ("served/", "erasure/")
+"""What no event id may begin with: the keys of the log's own entries do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,28 @@ class Line:
     quantity: float = 1.0
     price: float | None = None
     """Per piece, in the event's currency."""
+
+
+UNKNOWN_LIST, ANOTHERS_LIST = "unknown_list", "another_visitor"
+"""Why an event is not of the list that it names: no such list is known (any more); it was served to somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The served list that an event names, as it was found when the event came in.
+
+    It stands in the log with the event, because the list itself expires.
+    """
+
+    recipe: str
+    model: str
+    """The version that served."""
+    time: int
+    """Milliseconds since 1970: when the list was served."""
+    places: tuple[int, ...]
+    """For each line of the event the place of its item in the list, from 1; 0: it was not in the list."""
+    page_row: int = 0
+    """Which row of a page the list was, from 1; 0: of no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,8 @@ class Event:
     text: str | None = None
     request_id: str | None = None
     consent: bool | None = None
+    listing: Listing | str | None = None
+    """The list that ``request_id`` names, or why it is not of that list; None: nobody has looked. Never sent."""
 
     def lines(self) -> tuple[Line, ...]:
         """What the event is about, as lines: ``items``, or ``item_id`` once."""
@@ -69,7 +95,7 @@ class Event:
         return (Line(self.item_id),)
 
 
-_FIELDS = frozenset(Event.__dataclass_fields__)
+_FIELDS = frozenset(Event.__dataclass_fields__) - {"listing"}
 _LINE_FIELDS = frozenset(Line.__dataclass_fields__)
 _IDS = ("event_id", "user_id", "visitor_id", "session_id", "item_id", "request_id")
 _NUMBERS = ("value", "rating")
@@ -94,6 +120,8 @@ def parse_event(fields: Mapping[str, object], received: int) -> Event:
     values |= {name: parse_id(name, given[name]) for name in _IDS if name in given}
     values |= {name: parse_number(name, given[name]) for name in _NUMBERS if name in given}
     values |= {name: parse_text(name, given[name]) for name in _TEXTS if name in given}
+    if str(values.get("event_id", "")).startswith(RESERVED):
+        raise InvalidFieldError("event_id", f"event_id begins with {' or '.join(RESERVED)}: Endcap's own entries do")
     if "items" in given:
         values["items"] = _parse_lines(given["items"])
     if "consent" in given:

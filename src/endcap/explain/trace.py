@@ -49,6 +49,8 @@ class Trace:
     """The row of the item of its group that is shown in its place."""
     behind: float | None
     """By how much the last item of the list is ahead; None where the list holds it, or it could not be in it."""
+    due: int | None = None
+    """Milliseconds since 1970: when an item that is hidden since it was bought is due again; None: never, or not so."""
 
 
 def trace(

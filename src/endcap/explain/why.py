@@ -14,6 +14,7 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "bought_together": {"en": "Often bought together with “{item}”", "zh": "常与“{item}”一起购买"},
     "trending": {"en": "In demand this week", "zh": "本周热门"},
     "popular": {"en": "A favourite of many", "zh": "广受欢迎"},
+    "buy_again": {"en": "You may need it again by now", "zh": "您可能又需要它了"},
     "search": {"en": "Matches “{item}”", "zh": "与“{item}”匹配"},
 }
 _WITHOUT_ITEM: dict[str, dict[Language, str]] = {

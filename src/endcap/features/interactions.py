@@ -90,6 +90,7 @@ class InteractionBuilder:
             weight=state.type_weights(np.array(self._code, np.int32)),
             time=np.array(self._time, np.int64),
             session=np.array(self._session, np.int32),
+            bought=np.array(self._code, np.int8) == TYPE_CODES["purchase"],
         ).where(kept)
 
     def _owners(self, users: int) -> IntArray:

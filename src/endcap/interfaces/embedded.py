@@ -109,6 +109,8 @@ class Shop:
             stored += sum(offset is not None for offset in self._log.append(batch))
         for entry in entries(self._log, self._engine.state.offset):
             self._engine.apply(entry)
+        if self._engine.state.outdated:  # somebody was erased beside it
+            self._engine, _ = wiring.open_engine(self._home, self._config, self._log)
         contents = self._engine.contents
         while contents.waiting:
             rows, texts = contents.take(BATCH)

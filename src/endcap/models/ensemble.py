@@ -70,20 +70,22 @@ def learn_weights(
     members: Mapping[str, Scorer],
     cases: Sequence[tuple[Query, IntArray]],
     k: int = 20,
-    hide_seen: bool = False,
+    hidden: Sequence[IntArray] | None = None,
 ) -> dict[str, float]:
     """Weights, at least 0 and adding up to 1, with the best mean NDCG@k over ``cases`` (query, wanted items).
 
     Coordinate ascent (Metzler and Croft, "Linear feature-based models for information retrieval", Information
-    Retrieval 10, 2007) from the best single member, so never worse than it on ``cases``; deterministic. With
-    ``hide_seen`` the items of each history are taken off the lists first: other weights are best then. Without
-    cases all weigh the same. Holds 4 bytes x cases x members x candidates; 1,000 cases of 5 members take 2 s.
+    Retrieval 10, 2007) from the best single member, so never worse than it on ``cases``; deterministic. ``hidden``
+    are the rows that are taken off the list of each case first: other weights are best then. Without cases all
+    weigh the same. Holds 4 bytes x cases x members x candidates; 1,000 cases of 5 members take 2 s.
     """
     names = list(members)
-    judged = [(query, wanted) for query, wanted in cases if wanted.size]
+    gone = [np.empty(0, np.int32)] * len(cases) if hidden is None else hidden
+    asked = [(case, rows) for case, rows in zip(cases, gone, strict=True) if case[1].size]
+    judged = [case for case, _ in asked]
     if not judged or not names:
         return dict.fromkeys(names, 1.0 / max(len(names), 1))
-    judge = _Judge([_candidates(list(members.values()), query, hide_seen) for query, _ in judged], judged, k)
+    judge = _Judge([_candidates(list(members.values()), query, rows) for (query, _), rows in asked], judged, k)
     alone = [judge.ndcg(one) for one in np.eye(len(names))]
     weights, best = np.eye(len(names))[int(np.argmax(alone))], max(alone)
     for _ in range(ROUNDS):
@@ -101,14 +103,13 @@ def learn_weights(
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
-def _candidates(members: Sequence[Scorer], query: Query, hide_seen: bool) -> tuple[IntArray, FloatArray]:
+def _candidates(members: Sequence[Scorer], query: Query, hidden: IntArray) -> tuple[IntArray, FloatArray]:
     """The best items of each member, in row order, and (members, items) the parts of a blend of equal weights 1.
 
     What none of them has among its best is never among the best of a blend's list, or nearly so.
     """
     parts = _scaled([member.scores(query) for member in members], [1.0] * len(members))
-    if hide_seen:
-        parts[:, query.history[(query.history >= 0) & (query.history < parts.shape[1])]] = 0.0
+    parts[:, hidden[(hidden >= 0) & (hidden < parts.shape[1])]] = 0.0
     best = [Ranking.top(part, POOL, above=0.0).items for part in parts]
     rows = np.unique(np.concatenate(best)).astype(np.int32)
     return rows, parts[:, rows]

@@ -40,7 +40,9 @@ class Manifest:
     items_digest: str
     """Of the ids of the first ``n_items`` rows: a version serves only the catalogue that it was trained on."""
     hides_seen: bool = False
-    """Whether hiding what a user has had before made the lists better."""
+    """Whether hiding what a user has had before, until it is due again, made the lists better."""
+    hides_bought: bool = False
+    """Whether hiding only what was bought, until it is due again, made them better still."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """On the validation split, before the last fit."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -103,7 +105,7 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
     if items_digest(items, manifest.n_items) != manifest.items_digest:
         raise ModelError(f"{folder} was trained on another catalogue than this log holds: run endcap train")
     for name, learner in learners.items():
-        if name in manifest.weights:
+        if name in manifest.weights or f"{name}.safetensors" in manifest.sha256:
             _fill(learner, folder / f"{name}.safetensors", manifest)
     return manifest
 

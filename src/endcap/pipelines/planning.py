@@ -20,29 +20,34 @@ class Size:
     users: int
     """Users and visitors that have done something."""
     events: int
+    lists: int = 0
+    """Served lists that the log keeps: as many a day as are asked for, times ``serve.keep_served_days``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Bytes: what is taken whatever comes, and for each item, user and event."""
+    """Bytes: what is taken whatever comes, and for each item, user, event and served list."""
 
     fixed: int
     item: int
     user: int
     event: int
+    served: int = 0
 
     def of(self, size: Size) -> int:
         """Bytes for a shop of that size."""
-        return self.fixed + self.item * size.items + self.user * size.users + self.event * size.events
+        known = self.fixed + self.item * size.items + self.user * size.users + self.event * size.events
+        return known + self.served * size.lists
 
 
 # Measured by benchmarks/plan.py --fit: five drawn shops of 100 to 8,000 items, 1,000 to 60,000 users and 5,000 to
 # 500,000 events in visits of four, each through import, train, serve and 2,000 lists; the costs whose worst relative
 # error is the smallest. Events have ids and one item. Two more shops, on which nothing was fitted, check them
-# (benchmarks/results/plan.json). The fixed part of the log is those lists: about 190 bytes each.
+# (benchmarks/results/plan.json). The log's costs are of its rows, with the index of times that a server makes in its
+# first minute (21 bytes an entry); a served list is one of ten items.
 COSTS: Mapping[str, Cost] = {
     "server": Cost(225_000_000, 8_360, 950, 171),
-    "log": Cost(365_000, 157, 0, 119),
+    "log": Cost(40_000, 182, 0, 143, 252),
     "snapshot": Cost(75_000, 252, 148, 52),
     "model": Cost(2_100, 416, 0, 0),
     "vectors": Cost(0, 2_068, 0, 0),
@@ -65,7 +70,7 @@ def size_of(home: Home) -> Size:
     if not home.log.is_file():
         return Size(0, 0, 0)
     found = count(home.log)
-    return Size(found.items, found.users, found.events)
+    return Size(found.items, found.users, found.events, found.lists)
 
 
 def check_fits(home: Home, available: int) -> None:

@@ -6,9 +6,11 @@ Reads the log only; the caller activates the version by one more entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, get_args
+
+import numpy as np
 
 from endcap.config import Config
 from endcap.errors import DataError
@@ -19,16 +21,21 @@ from endcap.evaluation.visits import visit_cases
 from endcap.events.log import entries
 from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
+from endcap.models.buy_again import BuyAgain, not_due, seen_before
 from endcap.models.ensemble import Blend, learn_weights
 from endcap.models.persistence import Manifest, items_digest, save_version, version_name
-from endcap.protocols import Learner, Log, Scorer
+from endcap.protocols import Learner, Log, Scorer, Storable
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
-from endcap.types import MS_PER_DAY, Entry, Interactions, Progress
+from endcap.types import MS_PER_DAY, Entry, IntArray, Interactions, Progress, Query
 
 MAX_CASES = 2_000
 """Visits of the validation part on which the blend is learnt; of more, a seeded sample."""
 TOP = 20
+BUY_AGAIN = "buy_again"
+"""The file of a version that says when what was bought is due again."""
+Hiding = Literal["nothing", "seen", "bought"]
+"""What ``for-you`` hides beside what is in this visit. What was bought is hidden, if at all, until it is due again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,14 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     held_out += stream
     progress(next(steps), 7)
     workshop.prepare(state)
-    weights, hides_seen, metrics = _validate(workshop, state, builder.build(state), held_out, seed)
+    weights, hiding, metrics = _validate(workshop, state, builder.build(state), held_out, seed)
     progress(next(steps), 7)
     apply_batch(state, held_out, builder)
     progress(next(steps), 7)
     workshop.keep(state)
-    learners = _fit(workshop, workshop.members(state), builder.build(state))
+    past = builder.build(state)
+    learners: dict[str, Storable] = {**_fit(workshop, workshop.members(state), past)}
+    learners[BUY_AGAIN] = BuyAgain(workshop.config.train.due_after).fit(past)
     progress(next(steps), 7)
     manifest = Manifest(
         version=version_name(now_ms, f"{now_ms}:{state.offset}:{seed}".encode()),
@@ -80,7 +89,8 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
         weights=weights,
         n_items=len(state.items),
         items_digest=items_digest(state.items, len(state.items)),
-        hides_seen=hides_seen,
+        hides_seen=hiding == "seen",
+        hides_bought=hiding == "bought",
         metrics=metrics,
         settings={"state": asdict(workshop.config.state), "train": asdict(workshop.config.train)},
     )
@@ -115,21 +125,36 @@ def _fit(workshop: Workshop, members: Mapping[str, Scorer], interactions: Intera
 
 def _validate(
     workshop: Workshop, state: State, past: Interactions, held_out: Sequence[Entry], seed: int
-) -> tuple[dict[str, float], bool, dict[str, float]]:
-    """The blend's weights, whether to hide what was seen, and the NDCG@20 of each model, on the held out visits."""
+) -> tuple[dict[str, float], Hiding, dict[str, float]]:
+    """The blend's weights, what to hide, and the NDCG@20 of each model, on the held out visits."""
     members = workshop.members(state)
     _fit(workshop, members, past)
     cases = visit_cases(state, held_out, MAX_CASES, seed)
     asked = [(case.query, case.relevant) for case in cases]
-    weights = {hide: learn_weights(members, asked, TOP, hide_seen=hide) for hide in (False, True)}
     if not cases:
-        return weights[False], False, {}
-    blends = {hide: _ndcg(Blend(members, weights[hide]), cases, hide) for hide in (False, True)}
-    hides_seen = blends[True] > blends[False]
-    metrics = {f"{name} ndcg@{TOP}": _ndcg(member, cases, hides_seen) for name, member in members.items()}
-    return weights[hides_seen], hides_seen, metrics | {f"blend ndcg@{TOP}": blends[hides_seen]}
+        return learn_weights(members, asked, TOP), "nothing", {}
+    again = BuyAgain(workshop.config.train.due_after).fit(past)
+    tried: dict[Hiding, tuple[float, dict[str, float], list[Case]]] = {}
+    for hiding in get_args(Hiding):
+        hidden = [_hidden(hiding, again, case.query) for case in cases]
+        weights = learn_weights(members, asked, TOP, hidden)
+        judged = [replace(case, seen=rows) for case, rows in zip(cases, hidden, strict=True)]
+        tried[hiding] = _ndcg(Blend(members, weights), judged), weights, judged
+    best = max(tried, key=lambda hiding: tried[hiding][0])  # of equal ones the first
+    value, weights, judged = tried[best]
+    metrics = {f"{name} ndcg@{TOP}": _ndcg(member, judged) for name, member in members.items()}
+    return weights, best, metrics | {f"blend ndcg@{TOP}": value}
 
 
-def _ndcg(model: Scorer, cases: Sequence[Case], hide_seen: bool) -> float:
-    lists = serve(model, cases, Settings((TOP,), hide_seen))
+def _hidden(hiding: Hiding, again: BuyAgain, query: Query) -> IntArray:
+    """The rows that a list of ``for-you`` leaves out: what is in this visit, whatever else."""
+    if hiding == "nothing":
+        return query.session
+    gone = seen_before(again, query) if hiding == "seen" else not_due(again, query)
+    return np.union1d(query.session, gone)
+
+
+def _ndcg(model: Scorer, cases: Sequence[Case]) -> float:
+    """Of the lists without what each case has seen."""
+    lists = serve(model, cases, Settings((TOP,), hide_seen=True))
     return float(ndcg(judge(lists.items, [case.relevant for case in cases]), TOP).mean())

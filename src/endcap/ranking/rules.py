@@ -50,6 +50,18 @@ class Visibility:
         self._moves: dict[str | None, Moves] = {}
         self._masks: dict[tuple[str | None, str | None], BoolArray] = {}
 
+    def over(self, shop: ShopState) -> Visibility:
+        """The same over ``shop``, which differs in its rules alone: conditions that are known stay known."""
+        other = Visibility(shop)
+        other._conditions, other._labels = dict(self._conditions), self._labels
+        other._columns, other._columns_of, other._where = self._columns, self._columns_of, self._where
+        return other
+
+    def warm(self, now: int) -> None:
+        """Do before anybody asks what would else take the first request long: every condition, over all items."""
+        for recipe in self._scoped | {rule.recipe for rule in self._shop.rules.values()} | {None}:
+            self.mask(now, recipe=recipe)
+
     def mask(self, now: int, kind: str | None = None, where: str | None = None, recipe: str | None = None) -> BoolArray:
         """(items,) True where the item may be in a list of ``recipe`` at ``now`` (milliseconds since 1970).
 
@@ -158,7 +170,7 @@ class Visibility:
 
     def _read_rules(self) -> None:
         """A condition for each rule; those whose text stays are kept."""
-        known = {one.text: one for one in self._conditions.values()}
+        known = {one.text: one for one in (*self._where.values(), *self._conditions.values())}
         self._conditions = {}
         for name, rule in self._shop.rules.items():
             condition = known.get(rule.where)

@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from endcap.backends.trace.off import NoTracer
 from endcap.catalog.items import KINDS, ItemChange
+from endcap.catalog.rules import RuleChange
 from endcap.errors import InvalidFieldError
+from endcap.explain.evidence import Witnesses
 from endcap.explain.trace import Trace, trace
 from endcap.explain.why import NAMES_AN_ITEM, Language, reason
+from endcap.models.buy_again import BuyAgain, not_due, seen_before
 from endcap.models.ensemble import Blend, Proposals
-from endcap.protocols import Encoder, Evidence
+from endcap.protocols import Encoder, Evidence, Tracer
 from endcap.ranking.diversity import POOL, spread
 from endcap.ranking.judge import Asked, Judge
 from endcap.ranking.rank import Ranked, fill, rank
 from endcap.ranking.rules import STANDING, Visibility
 from endcap.serving.contents import Contents
 from endcap.state.fold import State, apply
+from endcap.state.shop import NEVER
 from endcap.types import BoolArray, Entry, IntArray, Query
 
 _logger = logging.getLogger(__name__)
 
-RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank")
+RECIPES = ("for-you", "similar", "bought-together", "next", "trending", "popular", "search", "rerank", "buy-again")
 NEEDS_ITEMS = frozenset({"similar", "bought-together", "rerank"})
+NOT_FILLED = frozenset({"search", "buy-again"})
+"""Recipes whose lists hold only what was found or bought: nothing fills them up, and no pin adds to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,8 @@ class Recommended:
     parts: dict[str, float] | None
     """By model name; they add up to ``score``. Only where the request asked for an explanation."""
     evidence: dict[str, str] | None
-    """By model name: the item of the visitor's own history that speaks most for it. Only with an explanation."""
+    """By model name: the item of the visitor's own history without which part and score would be less, the first that
+    is, from the one that speaks most. Only with an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,14 @@ class ServingModel:
     evidence: Mapping[str, Evidence]
     """The models that can say which item of the history speaks for a proposal, by part name."""
     hides_seen: bool
-    """Whether ``for-you`` hides what the user has had before; learnt, since people of some shops come back for it."""
+    """Whether ``for-you`` hides what the user has had before; learnt, since people of some shops come back for it.
+
+    What was bought it hides until it is due again.
+    """
+    hides_bought: bool
+    """Whether it hides only what was bought, until it is due again; learnt."""
+    again: BuyAgain
+    """When that is."""
 
 
 class Engine:
@@ -100,7 +116,24 @@ class Engine:
         self.visibility = Visibility(state.shop)
         self.violations: Counter[str] = Counter(dict.fromkeys(STANDING, 0))
         """Items that were taken off a list at the last moment, by the rule that they broke: a fault of ours."""
+        self.tracer: Tracer = NoTracer()
+        """Told how long each stage of a list takes."""
         self._judge = Judge(state.shop)
+
+    def warm(self, now: int) -> None:
+        """Get ready: what is made once a start, so that the first request is as quick as the next."""
+        self.visibility.warm(now)
+        listed = self.state.shop.listed_items()
+        if listed:
+            self._judge.violations([row for row, _ in listed[:1]], Asked("popular", now, None, None, {}))
+
+    def with_rule(self, change: RuleChange) -> Engine:
+        """An engine that answers as this one would after ``change``: good until this one's state changes."""
+        state = copy(self.state)
+        state.shop = self.state.shop.with_rule(change)
+        other = Engine(state, self.contents, self.model, self._encoder, self._new_id)
+        other.visibility = self.visibility.over(state.shop)
+        return other
 
     def apply(self, entry: Entry) -> None:
         """Add one entry of the log."""
@@ -116,12 +149,19 @@ class Engine:
         Raises InvalidFieldError for a recipe or a kind that does not exist, a recipe that lacks what it needs, a
         ``where`` that cannot be read, and a ``k`` below 1.
         """
-        model = self.model
+        model, stage = self.model, self.tracer.stage
         query, hidden = self._ask(request, now)
-        visible = self._visible(request, now, hidden)
-        ranked = self._rank(request, now, model.proposers[request.recipe].propose(query), visible)
-        ranked = self._judged(ranked, request, now, hidden)
-        return Answer(self._new_id(), self._explained(model, request, query, ranked), model.version, self.state.offset)
+        with stage("rules"):
+            visible = self._visible(request, now, hidden)
+        with stage("propose"):
+            proposals = model.proposers[request.recipe].propose(query)
+        with stage("rank"):
+            ranked = self._rank(request, now, proposals, visible)
+        with stage("rules"):
+            ranked = self._judged(ranked, request, now, hidden)
+        with stage("explain"):
+            shown = self._explained(model, request, query, ranked)
+        return Answer(self._new_id(), shown, model.version, self.state.offset)
 
     def why(self, request: Request, now: int, row: int) -> Trace:
         """The way of the item at ``row`` into the list for ``request`` at ``now``, or to where it was lost."""
@@ -134,7 +174,14 @@ class Engine:
         if request.recipe == "rerank" and row not in self.state.items.rows(request.item_ids):
             hidden_by.append("not_in_the_given_list")
         hidden_by += self.visibility.reasons(row, now, request.recipe, request.kind, request.where)
-        return trace(row, proposals, visible, hidden_by, self.state.shop.groups, ranked)
+        found = trace(row, proposals, visible, hidden_by, self.state.shop.groups, ranked)
+        return replace(found, due=self._due(query, row)) if "bought_not_due" in hidden_by else found
+
+    def _due(self, query: Query, row: int) -> int | None:
+        """When the bought item at ``row`` is due again; None: never."""
+        rows, due = self.model.again.due(query)
+        found = int(due[rows == row][0])
+        return None if found == NEVER else found
 
     def _ask(self, request: Request, now: int) -> tuple[Query, dict[str, IntArray]]:
         """What the models are asked, and by reason the rows that this visitor is not to see in this list."""
@@ -153,10 +200,20 @@ class Engine:
         if request.recipe == "search":
             vector = self._encoder.encode([request.query])[0]
             return Query(text=request.query, vector=vector, user=user, now=now), {}
+        if request.recipe == "buy-again":
+            return personal, {"bought_not_due": not_due(self.model.again, personal), "dismissed": dismissed}
         if request.recipe == "for-you":
-            seen = {"seen": personal.history} if self.model.hides_seen else {"in_this_visit": personal.session}
-            return personal, {**seen, "dismissed": dismissed}
+            return personal, {**self._had(personal), "dismissed": dismissed}
         return personal, {}
+
+    def _had(self, query: Query) -> dict[str, IntArray]:
+        """By reason, what the visitor has had and ``for-you`` does not offer again now."""
+        hidden, model = {"in_this_visit": query.session}, self.model
+        if model.hides_seen or model.hides_bought:
+            hidden["bought_not_due"] = not_due(model.again, query)
+        if model.hides_seen:
+            hidden["seen"] = np.setdiff1d(seen_before(model.again, query), hidden["bought_not_due"])
+        return hidden
 
     def _variants(self, rows: IntArray) -> IntArray:
         """Every item of the groups that ``rows`` are of."""
@@ -179,13 +236,13 @@ class Engine:
         return visible
 
     def _rank(self, request: Request, now: int, proposals: Proposals, visible: BoolArray) -> Ranked:
-        groups, searched = self.state.shop.groups, request.recipe == "search"
+        groups, closed = self.state.shop.groups, request.recipe in NOT_FILLED
         moves = self.visibility.moves(now, request.recipe)
         wanted = request.k * POOL if request.diversity > 0 else request.k
-        ranked = rank(proposals, visible, groups, wanted, moves, pins_proposed_only=searched)
+        ranked = rank(proposals, visible, groups, wanted, moves, pins_proposed_only=closed)
         if request.diversity > 0:
             ranked = self._spread(ranked, request)
-        if not searched and ranked.rows.size < request.k:
+        if not closed and ranked.rows.size < request.k:
             in_demand = self.state.popularity.scores("trending")
             ranked = fill(ranked, "trending", in_demand, visible, groups, request.k)
         return ranked.settled()
@@ -223,10 +280,9 @@ class Engine:
             return ()
         scores = ranked.parts.sum(axis=0)
         leading = ranked.leading()
-        spoken = {
-            name: self._witnesses(model.evidence[name], query, ranked.rows, asked)
-            for name, asked in _asked(model, request, ranked, leading).items()
-        }
+        wanted = _asked(model, request, ranked, leading)
+        spoken = {name: _said_most(model.evidence[name], query, ranked.rows, at) for name, at in wanted.items()}
+        cited = _cited(model, request, query, ranked.rows, wanted) if request.explain else {}
         shown = []
         for place, (row, score, part) in enumerate(
             zip(ranked.rows.tolist(), scores.tolist(), leading.tolist(), strict=True)
@@ -239,18 +295,9 @@ class Engine:
                 parts = {
                     one: float(share) for one, share in zip(ranked.names, ranked.parts[:, place], strict=True) if share
                 }
-                evidence = {one: self.state.items.name(rows[place]) for one, rows in spoken.items() if place in rows}
+                evidence = {one: self.state.items.name(rows[place]) for one, rows in cited.items() if place in rows}
             shown.append(Recommended(self.state.items.name(row), score, sentence, parts, evidence))
         return tuple(shown)
-
-    def _witnesses(self, witness: Evidence, query: Query, rows: IntArray, places: IntArray) -> dict[int, int]:
-        """By place in the list, of ``places``: the row of the item of the history that speaks most for it, if any."""
-        if query.history.size == 0 or places.size == 0:
-            return {}
-        shares = witness.contributions(query, rows[places])  # (history, places)
-        speaker = query.history[shares.argmax(axis=0)]
-        speaks = shares.max(axis=0) > 0
-        return dict(zip(places[speaks].tolist(), speaker[speaks].tolist(), strict=True))
 
     def _title(self, row: int | None) -> str | None:
         item = None if row is None else self.state.shop.item(row)
@@ -265,6 +312,24 @@ def _asked(model: ServingModel, request: Request, ranked: Ranked, leading: IntAr
             wanted = ranked.parts[at] > 0 if request.explain else leading == at
             places[name] = np.flatnonzero(wanted).astype(np.int32)
     return places
+
+
+def _said_most(witness: Evidence, query: Query, rows: IntArray, places: IntArray) -> dict[int, int]:
+    """By place in the list, of ``places``: the row of the item of the history that speaks most for it, if any."""
+    if query.history.size == 0 or places.size == 0:
+        return {}
+    shares = witness.contributions(query, rows[places])  # (history, places)
+    speaker = query.history[shares.argmax(axis=0)]
+    speaks = shares.max(axis=0) > 0
+    return dict(zip(places[speaks].tolist(), speaker[speaks].tolist(), strict=True))
+
+
+def _cited(
+    model: ServingModel, request: Request, query: Query, rows: IntArray, wanted: Mapping[str, IntArray]
+) -> dict[str, dict[int, int]]:
+    """By part and place in the list ``rows``: the row of the item of the history without which both would be less."""
+    witnesses = Witnesses(model.proposers[request.recipe], query)
+    return {name: witnesses.cited(name, model.evidence[name], rows, places) for name, places in wanted.items()}
 
 
 def _check(request: Request) -> None:

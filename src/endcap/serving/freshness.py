@@ -28,10 +28,8 @@ class Timings:
 
 
 class Freshness:
-    """What the writer and the applier measured."""
+    """What the writer measured."""
 
     def __init__(self) -> None:
-        self.applied = Timings()
-        """From the receipt of an event to the moment the state holds it."""
         self.commits = Timings()
         """One append to the log, fsync included."""

@@ -3,72 +3,77 @@
 A caller's entries go to the writer thread, which commits what has gathered in one transaction (group
 commit). The loop then applies the durable entries in offset order, and only then answers the caller: so
 whoever asks next sees them. Entries that another process appended (``endcap train``, ``endcap import``) are
-read from the log and applied in their place.
+read from the log and applied in their place. When it is an erasure, the state is folded again from what remains, beside
+the one that serves, and takes its place between two requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from time import monotonic
+from itertools import count
+from time import monotonic, time_ns
 from typing import Any
 
 from endcap.catalog.items import ItemChange
 from endcap.errors import EndcapError, OverloadedError
+from endcap.events.canary import CanaryView
+from endcap.events.erasing import erased_under
+from endcap.events.erasure import Erasure
 from endcap.events.log import Body, to_entry, to_record
 from endcap.events.schema import Event
-from endcap.events.served import Served
+from endcap.events.served import Served, Shown, Tally
 from endcap.protocols import Log
+from endcap.serving.checkpoints import Checkpoints
 from endcap.serving.engine import Engine, ServingModel
 from endcap.serving.exposure import Exposure
 from endcap.serving.freshness import Freshness
+from endcap.serving.listings import find_in, named_lists, with_listings
 from endcap.serving.signals import Signals
-from endcap.types import Activation, Entry, Record
+from endcap.serving.writer import Receipt, Submission, Writer
+from endcap.state.fold import State
+from endcap.types import MS_PER_DAY, Activation, Entry
 
 _logger = logging.getLogger(__name__)
 
-MAX_BATCH = 5_000
-"""Records of one group commit."""
 MAX_WAITING = 50_000
 """Records that may wait for the writer; more are refused."""
-FOLLOW_SECONDS = 0.1
-"""How often the log is asked whether another process has appended."""
+TICK_SECONDS = 0.1
+"""How long a served list may wait for an event whose commit takes it along, and an entry of another process."""
 ENCODE_BATCH = 256
 """Changed items encoded before their vectors are shown."""
 CATCH_UP_ENTRIES = 200
 """Foreign entries applied before the loop serves again."""
-SERVED_SECONDS = 0.1
-"""How long a served list may wait for an event whose commit takes it along."""
 EXPIRE_EVERY = 600
-"""Times SERVED_SECONDS: how often served lists that are too old are let go of."""
+"""Times TICK_SECONDS: how often served lists that are too old are let go of."""
+TALLY_EVERY = 6_000
+"""Times TICK_SECONDS: how often the served lists are counted in the log. A start counts again what no tally has."""
+FEW_LISTS = 8
+"""Lists looked up on the loop, about 0.1 ms; more of them are, in a thread."""
 EXPIRE_RECORDS = 5_000
 """Of them at a time: about 30 ms of the log's write lock."""
 
 
+RETRY_SECONDS = 1.0
+"""Between two attempts to fold the state again, and between two warnings that the log refuses served lists."""
+
+
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """The answer to an append: it is durable and applied."""
+class Shop:
+    """What the running shop has others do; wiring fills it. All but ``close`` may be called in any thread."""
 
-    accepted: int
-    duplicates: int
-    offset: int
-    """The state's offset when it was applied: lists with this offset or a later one reflect it."""
-
-
-@dataclass(slots=True)
-class _Submission:
-    bodies: Sequence[Body]
-    records: Sequence[Record]
-    done: asyncio.Future[Receipt] | None
-    """None for served lists: nobody waits for them."""
-    received: float
-    spooled: int = 0
-    """Bytes of the spool that the log then holds."""
+    load_model: Callable[[State, str], ServingModel]
+    """Reads a version from disk. Raises ModelError or NotFoundError."""
+    fold: Callable[[int], State]
+    """The state of the log up to an entry, without the erased. May wait for who erases. Raises HomeError."""
+    fold_on: Callable[[State, int], None]
+    """Apply what the log holds after a state, up to an entry. Raises HomeError."""
+    engine: Callable[[State], tuple[Engine, str | None]]
+    """The engine over such a state, and why the active version does not serve."""
+    close: Callable[[Engine], None]
+    """Lets go of the log and of whatever else was opened. Called at the end of ``stop``."""
 
 
 class Live:
@@ -78,42 +83,38 @@ class Live:
         self,
         log: Log,
         engine: Engine,
-        load_model: Callable[[str], ServingModel],
+        shop: Shop,
         clock: Callable[[], int],
-        close: Callable[[], None],
         exposure: Exposure | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
-        """``load_model`` reads a version from disk, in a thread; ``clock`` gives milliseconds since 1970.
-
-        ``close`` is called at the end of ``stop``: it lets go of the log and of whatever the caller opened with it.
-        """
+        """``clock`` gives milliseconds since 1970."""
         self.engine = engine
         self.freshness = Freshness()
         self.signals = Signals(engine.state)
         self.model_problem: str | None = None
         """Why the version that the log asks for does not serve; None when it does."""
         self._log = log
-        self._load_model = load_model
+        self._shop = shop
         self.clock = clock
-        self._close = close
         self._exposure = exposure
-        self._queue: SimpleQueue[_Submission | None] = SimpleQueue()
+        self._checkpoints = checkpoints
         self._waiting = 0
         self._last_stored = engine.state.offset
         self._prepared: dict[str, ServingModel] = {}
         self._wanted = engine.state.shop.active_version
         self._tasks: set[asyncio.Task[None]] = set()
         self._catching_up = asyncio.Lock()
+        self._keeping = asyncio.Lock()
+        """Held by who works on the whole state: a snapshot of it, or the one that takes its place."""
         self._encoding = False
+        self._warned = -RETRY_SECONDS
 
     async def start(self) -> None:
         """Begin to write and to follow."""
         self._loop = asyncio.get_running_loop()
-        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
-        self._writer.start()
-        self._spawn(self._follow())
-        if self._exposure is not None:
-            self._spawn(self._keep_served(self._exposure))
+        self._writer = Writer(self._log, self._loop, self._committed, self._refused)
+        self._spawn(self._tick())
 
     async def stop(self) -> None:
         """Write what is waiting, then let go of the log."""
@@ -121,9 +122,8 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._send_served()
-        self._queue.put(None)
-        await asyncio.to_thread(self._writer.join)
-        self._close()
+        await self._writer.stop()
+        self._shop.close(self.engine)
 
     async def append(self, bodies: Sequence[Body]) -> Receipt:
         """Store ``bodies`` durably and apply them, in order.
@@ -133,13 +133,15 @@ class Live:
         """
         if self._waiting + len(bodies) > MAX_WAITING:
             raise OverloadedError(f"{self._waiting} entries are waiting for the disk: send again in a second")
-        self._send_served()  # the lists that were shown before
-        now = self.clock()
-        records = [to_record(body, now) for body in bodies]
-        done: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting += len(bodies)
-        self._queue.put(_Submission(bodies, records, done, monotonic()))
-        return await done
+        with self.engine.tracer.stage("append"):
+            bodies = await self._with_listings(bodies)
+            self._send_served()  # the lists that were shown before
+            now = self.clock()
+            records = [to_record(body, now) for body in bodies]
+            done: asyncio.Future[Receipt] = self._loop.create_future()
+            self._waiting += len(bodies)
+            self._writer.put(Submission(bodies, records, done, under=self.engine.tracer.here()))
+            return await done
 
     def show(self, served: Served) -> None:
         """Note that this list goes out. It survives the process at once, and a power cut from the next commit on.
@@ -155,80 +157,161 @@ class Live:
         body = None if found is None else to_entry(*found).body
         return body if isinstance(body, Event) else None
 
+    async def _with_listings(self, bodies: Sequence[Body]) -> Sequence[Body]:
+        """``bodies``, whose events say of which served list they are."""
+        names = named_lists(bodies)
+        if not names:
+            return bodies
+        waiting = {} if self._exposure is None else self._exposure.waiting
+        lists = {name: waiting.get(name) for name in names}
+        others = [name for name, served in lists.items() if served is None]
+        if len(others) > FEW_LISTS:
+            lists.update(await asyncio.to_thread(self._find_lists, others))
+        else:
+            lists.update(self._find_lists(others))
+        return with_listings(bodies, lists, self.engine.state)
+
+    def _find_lists(self, names: Sequence[str]) -> dict[str, Served | None]:
+        return {name: find_in(self._log, name) for name in names}
+
+    def erased_under(self, offset: int) -> list[Erasure]:
+        """The erasures that took away something that the log held when ``offset`` was its newest entry."""
+        return erased_under(self._log, offset)
+
+    def untallied(self) -> list[Shown]:
+        """The served lists that the state does not count yet."""
+        return [] if self._exposure is None else self._exposure.tallies.waiting()
+
     async def settle(self) -> None:
         """Wait until everything that was shown so far is in the log and applied."""
         self._send_served()
         await self.append([])
 
     def _send_served(self) -> None:
-        bodies, records, size = ([], [], 0) if self._exposure is None else self._exposure.take()
-        if records:
-            self._waiting += len(records)
-            self._queue.put(_Submission(bodies, records, None, monotonic(), size))
+        for taken in () if self._exposure is None else self._exposure.take():
+            self._waiting += len(taken.records)
+            self._writer.put(Submission(taken.bodies, taken.records, None, taken))
 
-    async def _keep_served(self, exposure: Exposure) -> None:
-        """Bring into the log what no event took along, and let go of what is too old."""
-        while True:
-            for _ in range(EXPIRE_EVERY):
-                await asyncio.sleep(SERVED_SECONDS)
-                self._send_served()
-            before = self.clock() - exposure.keep_ms
+    async def _tick(self) -> None:
+        """What is done by the clock."""
+        for tick in count(1):
+            await asyncio.sleep(TICK_SECONDS)
+            self._send_served()
+            if not self._catching_up.locked():
+                self._spawn(self._follow())
+            if not self._keeping.locked():
+                self._look_after_state()
+            if self._exposure is not None and tick % EXPIRE_EVERY == 0:
+                self._spawn(self._let_go(self._exposure, tick))
+
+    def _look_after_state(self) -> None:
+        state = self.engine.state
+        if state.outdated:
+            self._spawn(self._fold_again())
+        elif self._checkpoints is not None and self._checkpoints.due(state):
+            self._spawn(self._keep(self._checkpoints))
+
+    async def _let_go(self, exposure: Exposure, tick: int) -> None:
+        """Count the served lists, and let go of those that are too old."""
+        if tick % TALLY_EVERY == 0 or exposure.keep_ms < MS_PER_DAY:
+            await self.tally()  # before what it counts expires
+        before = self.clock() - exposure.keep_ms
+        try:
+            await self.expire("served", before)
+        except EndcapError as error:
+            _logger.warning("served lists not expired", extra={"reason": str(error)})
+
+    async def _keep(self, checkpoints: Checkpoints) -> None:
+        async with self._keeping:
+            await checkpoints.keep(self.engine.state)
+
+    async def _fold_again(self) -> None:
+        """Serve from the state of a log that somebody has left; until then the one that knows them serves."""
+        async with self._keeping:
             try:
-                await asyncio.to_thread(self._log.expire, "served", before, EXPIRE_RECORDS)
+                while self.engine.state.outdated:
+                    await self._replace_state()
             except EndcapError as error:
-                _logger.warning("served lists not expired", extra={"reason": str(error)})
+                _logger.warning("state not folded again", extra={"reason": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _replace_state(self) -> None:
+        state = await asyncio.to_thread(self._shop.fold, self._last_stored)
+        engine, problem = await asyncio.to_thread(self._shop.engine, state)
+        async with self._catching_up:  # nothing is applied meanwhile, and whoever appends waits
+            await asyncio.to_thread(self._shop.fold_on, state, self._last_stored)
+            if state.outdated:
+                return  # somebody else was erased meanwhile
+            engine.violations, engine.tracer = self.engine.violations, self.engine.tracer
+            self.engine, self.model_problem, self.signals.state = engine, problem, state
+            self._last_stored = max(self._last_stored, state.offset)
+            self._prepared.clear()  # they read the old one
+        wanted = self._wanted = state.shop.active_version
+        if wanted is not None and wanted != engine.model.version:
+            self._serve(wanted)
+        self.signals.everyone()
+        _logger.info("state folded again", extra={"offset": state.offset})
+
+    async def without_erased(self, offset: int) -> None:
+        """Wait until the entry at ``offset``, an erasure, is applied and nobody who was erased is in the state."""
+        while self.engine.state.offset < offset or self.engine.state.outdated or self._keeping.locked():
+            await asyncio.sleep(TICK_SECONDS / 2)
+
+    async def expire(self, kind: str, before: int) -> int:
+        """Let go of the oldest entries of ``kind`` with a time before ``before``. How many went; raises HomeError."""
+        return await asyncio.to_thread(self._log.expire, kind, before, EXPIRE_RECORDS)
+
+    async def tally(self) -> None:
+        """Count in the log the lists that were served; that they were outlives them."""
+        tallies = None if self._exposure is None else self._exposure.tallies
+        tally = None if tallies is None else tallies.take()
+        if tallies is None or tally is None:
+            return
+        try:
+            await self.append([tally])
+        except EndcapError as error:
+            tallies.give_back()
+            _logger.warning("served lists not counted", extra={"reason": str(error)})
 
     async def activate(self, version: str) -> Receipt:
         """Load ``version``, then say in the log that it serves.
 
         Raises ModelError if it cannot be loaded; the one that serves goes on serving.
         """
-        self._prepared[version] = await asyncio.to_thread(self._load_model, version)
+        self._prepared[version] = await self._load(version)
         try:
             return await self.append([Activation(version)])
         finally:
             self._prepared.pop(version, None)
 
-    # The writer thread.
+    async def _load(self, version: str) -> ServingModel:
+        """``version`` over the state that serves."""
+        while True:
+            state = self.engine.state
+            model = await asyncio.to_thread(self._shop.load_model, state, version)
+            if state is self.engine.state:
+                return model
 
-    def _write(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, stop = self._gather(first)
-            records = [record for submission in batch for record in submission.records]
-            begun = monotonic()
-            try:
-                offsets = self._log.append(records)
-            except Exception as error:  # the thread must outlive whatever one batch does
-                self._loop.call_soon_threadsafe(self._refused, batch, error)
-            else:
-                self._loop.call_soon_threadsafe(self._committed, batch, offsets, monotonic() - begun)
-            if stop:
-                return
-
-    def _gather(self, first: _Submission) -> tuple[list[_Submission], bool]:
-        batch, size = [first], len(first.records)
-        with contextlib.suppress(Empty):
-            while size < MAX_BATCH:
-                submission = self._queue.get_nowait()
-                if submission is None:
-                    return batch, True
-                batch.append(submission)
-                size += len(submission.records)
-        return batch, False
-
-    # The loop.
-
-    def _refused(self, batch: list[_Submission], error: Exception) -> None:
+    def _refused(self, batch: list[Submission], error: Exception) -> None:
         for submission in batch:
             self._waiting -= len(submission.records)
             if submission.done is None:
-                _logger.warning("served lists not stored", extra={"reason": str(error)})
-                self._release(submission)
+                self._keep_in_spool(submission, error)
             elif not submission.done.done():
                 submission.done.set_exception(error)
 
-    def _committed(self, batch: list[_Submission], offsets: list[int | None], seconds: float) -> None:
+    def _keep_in_spool(self, submission: Submission, error: Exception) -> None:
+        """The served lists go into the log with the next commit that succeeds; until then the process may die."""
+        if self._exposure is not None and submission.lists is not None:
+            self._exposure.give_back(submission.lists)
+        if monotonic() - self._warned >= RETRY_SECONDS:
+            self._warned = monotonic()
+            _logger.warning("served lists wait in the spool", extra={"reason": str(error)})
+
+    def _committed(self, batch: list[Submission], offsets: list[int | None], seconds: float) -> None:
         self.freshness.commits.observe(monotonic(), seconds)
+        begun = time_ns()
+        self._tell(batch, "fsync", begun - round(seconds * 1e9), begun)
         stored = [(place, offset) for place, offset in enumerate(offsets) if offset is not None]
         if stored and stored[0][1] - stored[0][0] == self._last_stored + 1 and not self._catching_up.locked():
             bodies = [body for submission in batch for body in submission.bodies]
@@ -240,13 +323,19 @@ class Live:
                 _logger.exception("entry not applied", extra={"offset": self._last_stored})
                 self._refused(batch, error)
                 return
+            self._tell(batch, "apply", begun, time_ns())
             self._answer(batch, offsets)
         elif stored:
             self._spawn(self._answer_later(batch, offsets, stored[-1][1]))
         else:
             self._answer(batch, offsets)
 
-    async def _answer_later(self, batch: list[_Submission], offsets: list[int | None], until: int) -> None:
+    def _tell(self, batch: list[Submission], stage: str, begun_ns: int, ended_ns: int) -> None:
+        for submission in batch:
+            if submission.under is not None:
+                self.engine.tracer.past(stage, submission.under, begun_ns, ended_ns)
+
+    async def _answer_later(self, batch: list[Submission], offsets: list[int | None], until: int) -> None:
         """Another process wrote in between: read the log up to our entries, then answer."""
         try:
             await self._catch_up(until)
@@ -257,8 +346,8 @@ class Live:
         else:
             self._answer(batch, offsets)
 
-    def _answer(self, batch: list[_Submission], offsets: list[int | None]) -> None:
-        now, place = monotonic(), 0
+    def _answer(self, batch: list[Submission], offsets: list[int | None]) -> None:
+        place = 0
         for submission in batch:
             size = len(submission.records)
             accepted = sum(offset is not None for offset in offsets[place : place + size])
@@ -267,24 +356,21 @@ class Live:
             if submission.done is None:
                 self._release(submission)
                 continue
-            self.freshness.applied.observe(now, now - submission.received)
             if not submission.done.done():  # the caller may have gone
                 submission.done.set_result(Receipt(accepted, size - accepted, self.engine.state.offset))
 
-    def _release(self, submission: _Submission) -> None:
-        if self._exposure is not None:
-            self._exposure.release(submission.spooled)
+    def _release(self, submission: Submission) -> None:
+        if self._exposure is not None and submission.lists is not None:
+            self._exposure.release(submission.lists)
 
     async def _follow(self) -> None:
         """Apply what other processes append."""
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            try:
-                newest = self._log.last_offset()
-                if newest > self._last_stored:
-                    await self._catch_up(newest)
-            except Exception as error:  # whatever it was, the next look at the log may succeed
-                _logger.warning("log not followed", extra={"reason": str(error)})
+        try:
+            newest = self._log.last_offset()
+            if newest > self._last_stored:
+                await self._catch_up(newest)
+        except Exception as error:  # whatever it was, the next look at the log may succeed
+            _logger.warning("log not followed", extra={"reason": str(error)})
 
     async def _catch_up(self, until: int) -> None:
         async with self._catching_up:
@@ -302,8 +388,10 @@ class Live:
         body = entry.body
         if isinstance(body, Event):
             self.signals.event(body)
-        elif not isinstance(body, Served):
+        elif not isinstance(body, (Served, Tally, CanaryView)):
             self.signals.everyone()
+        if self._exposure is not None:
+            self._exposure.note(entry)
         if isinstance(body, Activation):
             self._serve(body.version)
         if isinstance(body, ItemChange) and not self._encoding:
@@ -338,7 +426,7 @@ class Live:
     async def _load_wanted(self, version: str) -> None:
         """Another process activated ``version``: load it, or keep the old one and say why."""
         try:
-            model = await asyncio.to_thread(self._load_model, version)
+            model = await self._load(version)
         except EndcapError as error:
             self.model_problem = str(error)
             _logger.warning("model not loaded", extra={"version": version, "reason": str(error)})

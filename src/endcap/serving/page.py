@@ -12,6 +12,7 @@ _TITLES: dict[str, dict[Language, str]] = {
     "for-you": {"en": "For you", "zh": "为您推荐"},
     "similar": {"en": "Because you looked at “{item}”", "zh": "因为您看过“{item}”"},
     "bought-together": {"en": "Bought together with “{item}”", "zh": "常与“{item}”一起购买"},
+    "buy-again": {"en": "Buy it again", "zh": "再次购买"},
     "trending": {"en": "Trending now", "zh": "正在流行"},
     "popular": {"en": "Popular", "zh": "广受欢迎"},
 }
@@ -54,7 +55,7 @@ def _plan(engine: Engine, request: Request) -> Iterator[tuple[Request, str]]:
             about = replace(plain, item_ids=(item.item_id,))
             for recipe in ("similar", "bought-together"):
                 yield replace(about, recipe=recipe), _TITLES[recipe][language].format(item=quiet(item.title))
-    for recipe in ("trending", "popular"):
+    for recipe in ("buy-again", "trending", "popular"):
         yield replace(plain, recipe=recipe), _TITLES[recipe][language]
 
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from endcap.errors import NotFoundError
+from endcap.events.erasing import erased_under
 from endcap.events.log import SERVED_KEY, to_entry
 from endcap.events.served import Served
 from endcap.explain.trace import Trace
 from endcap.protocols import Log
 from endcap.serving.engine import Answer, Engine, Request
 from endcap.serving.exposure import request_of
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedSince:
+    """People who were erased after a moment of the past, and had done something before it."""
+
+    number: int
+    """Of the erasure."""
+    time: int
+    """Milliseconds since 1970: when they were erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class Moment:
     """The version that served; None: the one that was active."""
     shown: Served | None = None
     """What the log says was served; None: the moment is asked for without a request id."""
+    erasures: tuple[ErasedSince, ...] = ()
+    """What has been taken out of what the shop knew, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,12 @@ class Why:
     """The id of the item that is shown in its place."""
     ahead: str | None
     """The id of the last item of the list, which it did not get past."""
+    experiment: str | None
+    """The experiment and the variant that made the list; None: none did."""
+    erasures: tuple[ErasedSince, ...]
+    """Erasures since: the list is made again without what those people did, so it may be another than was shown."""
+    note: str | None
+    """The same as a sentence; None: nobody was erased."""
 
 
 def served_moment(log: Log, request_id: str) -> Moment:
@@ -60,12 +80,19 @@ def served_moment(log: Log, request_id: str) -> Moment:
     found = log.find(SERVED_KEY + request_id)
     if found is None:
         raise NotFoundError(
-            f"the log has no list {request_id!r}: see the id, and how long lists are kept (serve.keep_served_days)"
+            f"the log has no list {request_id!r}: see the id, and how long lists are kept (serve.keep_served_days); "
+            "the lists of a person who was erased are gone too"
         )
     shown = to_entry(*found).body
     if not isinstance(shown, Served):
         raise NotFoundError(f"{request_id!r} is not the id of a served list")
-    return Moment(request_of(shown), shown.now, shown.offset, shown.model, shown)
+    erasures = erasures_since(log, shown.offset)
+    return Moment(request_of(shown), shown.now, shown.offset, shown.model, shown, erasures)
+
+
+def erasures_since(log: Log, offset: int) -> tuple[ErasedSince, ...]:
+    """The erasures that took away something of what ``log`` held when ``offset`` was its newest entry."""
+    return tuple(ErasedSince(one.number, one.time) for one in erased_under(log, offset))
 
 
 def offset_at(log: Log, moment: int) -> int:
@@ -109,6 +136,21 @@ def why(engine_at: Callable[[Moment], Engine], moment: Moment, item_id: str) -> 
         trace=found,
         variant_of=None if found.variant_of is None else engine.state.items.name(found.variant_of),
         ahead=answer.items[-1].item_id if found.behind is not None and answer.items else None,
+        experiment=None if moment.shown is None else moment.shown.experiment,
+        erasures=moment.erasures,
+        note=_note(moment.erasures),
+    )
+
+
+def _note(erasures: tuple[ErasedSince, ...]) -> str | None:
+    if not erasures:
+        return None
+    dates = ", ".join(
+        f"no. {one.number} of {datetime.fromtimestamp(one.time / 1000, UTC):%Y-%m-%d}" for one in erasures
+    )
+    return (
+        f"People were erased from the log since then (erasure {dates}): the list is made again without what they "
+        "did, so it may differ from the one that was shown."
     )
 
 

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 _logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 5.0
+"""How often a server looks whether a training is wanted before its time."""
+SOON_SECONDS = 60.0
+"""After which it then begins: erasures come in groups, and one training serves them all."""
 NICENESS = 10
-"""Training yields to the server where both want a core."""
+"""More than the server's own: training yields to it where both want a core."""
 STOP_SECONDS = 5.0
 """What a training that is told to end may still take; then it is killed. Half a version is never there."""
 _REASON = 500
@@ -32,6 +36,7 @@ class Trained:
 class Retraining:
     """Runs ``command`` whenever the newest model is ``every_seconds`` old; what fails is said and tried again then.
 
+    Sooner where ``wanted`` becomes true: somebody was erased whom the model that serves has learnt from.
     ``newest_ms`` gives when the newest model was made (None: there is none, so training begins at once), ``now_ms``
     the time; both in milliseconds since 1970.
     """
@@ -42,6 +47,7 @@ class Retraining:
         every_seconds: float,
         newest_ms: Callable[[], int | None],
         now_ms: Callable[[], int],
+        wanted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.every_seconds = every_seconds
         self.last: Trained | None = None
@@ -52,6 +58,9 @@ class Retraining:
         self.next_ms = self._due(newest_ms(), now_ms())
         self._command = command
         self._now_ms = now_ms
+        self._wanted = wanted
+        self._asked = False
+        """Whether what is wanted has brought the next training forward: it does so once, not after each failure."""
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -68,7 +77,7 @@ class Retraining:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(max(self.next_ms - self._now_ms(), 0) / 1000)
+            await self._wait()
             started = self._now_ms()
             self.running = True
             try:
@@ -77,6 +86,15 @@ class Retraining:
                 self.running = False
             self._note(Trained(started, (self._now_ms() - started) / 1000, problem))
             self.next_ms = max(started + round(self.every_seconds * 1000), self._now_ms())
+
+    async def _wait(self) -> None:
+        """Until the next training is due."""
+        while (left := self.next_ms - self._now_ms()) > 0:
+            wanted = self._wanted()
+            if wanted and not self._asked:
+                self.next_ms = min(self.next_ms, self._now_ms() + round(SOON_SECONDS * 1000))
+            self._asked = wanted
+            await asyncio.sleep(min(left / 1000, LOOK_SECONDS))
 
     def _note(self, trained: Trained) -> None:
         self.last = trained
@@ -103,7 +121,7 @@ class Retraining:
             return f"{self._command[0]} cannot be run: {error.strerror}"
         try:
             with contextlib.suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
+                os.setpriority(os.PRIO_PROCESS, child.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
             _, said = await child.communicate()
         except asyncio.CancelledError:
             await _end(child)

@@ -14,7 +14,8 @@ class Signals:
     """One ``asyncio.Event`` a waiting reader, set whenever the lists of the visitor it waits for may have changed."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self.state = state
+        """What says whose event it is; another one may take its place."""
         self._waiting: dict[str | None, set[asyncio.Event]] = {}
         """By the key of the user in the state; None: every reader."""
 
@@ -22,7 +23,7 @@ class Signals:
     def subscribed(self, user_id: str | None, visitor_id: str | None) -> Iterator[asyncio.Event]:
         """A signal for the lists of this user, or of this visitor; the reader clears it."""
         signal = asyncio.Event()
-        for key in (None, self._state.user_key(user_id, visitor_id)):
+        for key in (None, self.state.user_key(user_id, visitor_id)):
             self._waiting.setdefault(key, set()).add(signal)
         try:
             yield signal
@@ -35,7 +36,7 @@ class Signals:
 
     def event(self, event: Event) -> None:
         """Wake who waits for the visitor of ``event``, which was applied just now."""
-        key = self._state.user_key(event.user_id, event.visitor_id)
+        key = self.state.user_key(event.user_id, event.visitor_id)
         if event.type == "identify" and event.visitor_id is not None:
             joined = self._waiting.get(f"v:{event.visitor_id}")
             if joined and key is not None:

@@ -124,6 +124,7 @@ def _apply_run(state: State, run: Sequence[Event], offset: int, follower: Follow
         _count(state, history, visit, found, weight)
         if follower is not None:
             follower.extend(replace(found, session=visit.session))
+    state.attribution.all_happened(user, run, state.items)
     state.events += len(run)
     state.offset = state.anchor = offset
 

@@ -15,10 +15,14 @@ import numpy as np
 
 from endcap.catalog.items import ItemChange
 from endcap.catalog.rules import RuleChange
+from endcap.checks import CANARY
 from endcap.config import StateConfig
 from endcap.errors import ConfigError
+from endcap.events.canary import CanaryView
+from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event
-from endcap.events.served import Served
+from endcap.events.served import Served, Tally
+from endcap.state.attribution import TRADE, Attribution
 from endcap.state.interests import BRAND, CATEGORY, PRICE, Facets, InterestBounds
 from endcap.state.item import Popularity
 from endcap.state.pairs import SessionIndex
@@ -26,9 +30,11 @@ from endcap.state.private import PrivateVisits
 from endcap.state.shop import ShopState
 from endcap.state.user import UserHistory
 from endcap.state.visits import Bounds, Visit, open_visit
-from endcap.types import Activation, Entry, FloatArray, IntArray, Query, Vocabulary
+from endcap.types import Activation, Entry, FloatArray, IntArray, Query, Unreadable, Vocabulary
 
 BASKET_TYPES = frozenset({"cart", "purchase"})
+MAX_UNREADABLE = 20
+"""Entries that cannot be read, of which the state says what is wrong with them; the others it counts."""
 UNDONE_BY = {"return": "purchase", "uncart": "cart"}
 """What undoes what. Such an event itself says nothing about taste."""
 
@@ -55,8 +61,18 @@ class State:
         """The newest entry applied that never expires."""
         self.events = 0
         """Events applied."""
+        self.outdated = False
+        """Whether it holds somebody who was erased since: it must be folded again, and never be kept."""
+        self.unreadable = 0
+        """Entries that were set aside, because they cannot be read."""
+        self.unreadable_first: dict[int, str] = {}
+        """The first MAX_UNREADABLE of them: offset, and what is wrong."""
+        self.attribution = Attribution(config)
+        """What the served lists bring."""
         self.private = PrivateVisits(Bounds.of(config), config.max_private_visits)
         """What is known of those who gave no consent, as long as their visits last."""
+        self.canary: tuple[int, int] | None = None
+        """The row of the item that the canary saw last, and when. In no snapshot and in no digest: its entries go."""
         self.facets = Facets()
         """The categories, brand and price band of each item."""
         self.bounds = Bounds.of(config)
@@ -107,6 +123,8 @@ class State:
 
         Those who gave no consent may have a visit without having a row.
         """
+        if visitor_id == CANARY:
+            return self._canary_query(now), np.empty(0, np.int32)
         key = self.user_key(user_id, visitor_id)
         user = -1 if key is None else self.users.row(key)
         visit = self._open_visit(key, user, now, session_id)
@@ -115,12 +133,23 @@ class State:
             dismissed = np.concatenate([dismissed, np.array(visit.dismissed, np.int32)])
         return self._query(user, visit, now), dismissed
 
+    def _canary_query(self, now: int) -> Query:
+        if self.canary is None:
+            return Query(now=now)
+        row, time = self.canary
+        seen = np.array([row], np.int32)
+        codes = np.array([TYPE_CODES["view"]], np.int32)
+        weights, times = self.type_weights(codes), np.array([time], np.int64)
+        return Query(seen, weights, times, seen, now=now, bought=np.zeros(1, np.bool_))
+
     def _query(self, user: int, visit: Visit | None, now: int) -> Query:
         session = np.array([] if visit is None else visit.items, np.int32)
         if user < 0:
             return Query(session=session, now=now)
         history = self._histories[user]
-        return Query(history.items, self.type_weights(history.types), history.times, session, user, now=now)
+        types = history.types
+        bought = types == TYPE_CODES["purchase"]
+        return Query(history.items, self.type_weights(types), history.times, session, user, now=now, bought=bought)
 
     def _open_visit(self, key: str | None, user: int, now: int, session_id: str | None) -> Visit | None:
         visits = self.private.of(key)
@@ -187,10 +216,34 @@ def apply(state: State, entry: Entry) -> None:
     elif isinstance(body, Activation):
         state.shop.active_version = body.version
     elif isinstance(body, RuleChange):
-        state.shop.change_rule(body)
-    if not isinstance(body, Served):
+        state.shop.change_rule(body, entry.time)
+    else:
+        _apply_rare(state, entry)
+    if not isinstance(body, (Served, Unreadable, CanaryView)):
         state.anchor = entry.offset
     state.offset = entry.offset
+
+
+def _apply_rare(state: State, entry: Entry) -> None:
+    body = entry.body
+    if isinstance(body, CanaryView):
+        row = state.items.row(body.item_id)
+        state.canary = (row, body.time) if row >= 0 else None
+    elif isinstance(body, Tally):
+        state.attribution.tally(body)
+    elif isinstance(body, Tombstone):
+        for item_id in body.item_ids:
+            state._item(item_id)
+    elif isinstance(body, Erasure):
+        state.outdated |= state.events > body.remaining
+    elif isinstance(body, Unreadable):
+        _set_aside(state, entry.offset, body.reason)
+
+
+def _set_aside(state: State, offset: int, reason: str) -> None:
+    state.unreadable += 1
+    if len(state.unreadable_first) < MAX_UNREADABLE:
+        state.unreadable_first[offset] = reason
 
 
 def _apply_event(state: State, event: Event) -> None:
@@ -211,6 +264,8 @@ def _apply_event(state: State, event: Event) -> None:
         _dismiss(state, user, event)
     else:
         _count(state, user, visit, event)
+    if event.request_id is not None or event.type in TRADE:
+        state.attribution.happened(user, event, state.items)
     if len(state.private):
         _follow(state, key, event)
 
@@ -306,6 +361,7 @@ def _join(state: State, user: int, visitor_id: str, time: int) -> None:
 def _merge(state: State, user: int, visitor: int, time: int) -> None:
     theirs = state._histories[visitor]
     here = open_visit(theirs.visits, time, None, state.bounds)
+    state.attribution.join(user, visitor)
     state.sessions.join(visitor, user, -1 if here is None else here.session)
     state.baskets.join(visitor, user, -1 if here is None else here.basket)
     state._histories[user].absorb(theirs, state.config, state.interest_bounds)

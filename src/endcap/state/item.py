@@ -199,6 +199,14 @@ class Popularity:
         scale = self._config.popular_half_life_days / self._config.trending_half_life_days
         return np.maximum(ratio * np.float32(scale), 0)
 
+    def per_day(self, item: int, event_type: str, window: str) -> float:
+        """How many events of ``event_type`` a day the item at row ``item`` has had in ``window``.
+
+        A window's count of a steady stream is its rate times half life / ln 2.
+        """
+        half_life = self._weighted.by_name[window].half_life_ms / MS_PER_DAY
+        return float(self.counts(event_type, window)[item]) * math.log(2) / half_life
+
     def pack(self) -> Packed:
         """Everything, as arrays."""
         self._weighted.settle(self.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import fields, replace
 from typing import Literal
 
@@ -43,6 +44,8 @@ class ShopState:
         self._journal: deque[int] = deque(maxlen=MAX_JOURNAL)
         self._scalars: Counter[tuple[str, Scalar]] = Counter()
         self._rules: dict[str, Rule] = {}
+        self._rule_changes: dict[str, tuple[int, str | None]] = {}
+        """When each was put last, and by whom."""
         self.version = 0
         self.rules_version = 0
         """Counts the changes of the rules."""
@@ -87,13 +90,26 @@ class ShopState:
             self._expires[row] = NEVER if item.expires is None else item.expires
             self._group[row] = -1 if item.group_id is None else self._groups.add(item.group_id)
 
-    def change_rule(self, change: RuleChange) -> None:
-        """Apply one change of a rule."""
+    def change_rule(self, change: RuleChange, time: int) -> None:
+        """Apply one change of a rule, which was made at ``time`` (milliseconds since 1970)."""
         self.rules_version += 1
         if change.rule is None:
             self._rules.pop(change.rule_id, None)
+            self._rule_changes.pop(change.rule_id, None)
         else:
             self._rules[change.rule_id] = change.rule
+            self._rule_changes[change.rule_id] = time, change.by
+
+    def with_rule(self, change: RuleChange) -> ShopState:
+        """The shop as it would be after ``change``, to look at: it shares everything else, and must not be changed."""
+        other = copy(self)
+        other._rules, other._rule_changes = dict(self._rules), dict(self._rule_changes)
+        other.change_rule(change, 0)
+        return other
+
+    def rule_changed(self, rule_id: str) -> tuple[int, str | None]:
+        """When the rule was put last (milliseconds since 1970), and by whom, where that is known."""
+        return self._rule_changes[rule_id]
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -121,7 +137,7 @@ class ShopState:
     def pack(self) -> Packed:
         """Everything, as arrays. The columns are left out: they follow from the items."""
         items = [[row, _fields(item)] for row, item in self.listed_items()]
-        rules = [rule.fields() for rule in self._rules.values()]
+        rules = [[rule.fields(), *self._rule_changes[name]] for name, rule in self._rules.items()]
         return {
             "items": pack_json(items),
             "meta": pack_json([len(self._items), self.version, self.active_version]),
@@ -139,7 +155,8 @@ class ShopState:
         self.version = version
         self._journal.clear()  # its rows were counted from another version
         self.rules_version, rules = unpack_json(arrays["rules"])
-        self._rules = {rule.id: rule for rule in map(stored_rule, rules)}
+        self._rules = {fields["id"]: stored_rule(fields) for fields, _, _ in rules}
+        self._rule_changes = {fields["id"]: (time, by) for fields, time, by in rules}
 
     def get(self, item_id: str) -> Item | None:
         """The listed item with that id."""

@@ -61,13 +61,32 @@ def save(state: State, folder: Path, newest: Newest) -> Path:
     return path
 
 
-def load(folder: Path, config: StateConfig, newest: Newest, until: int | None = None) -> State:
+def maker(config: StateConfig) -> str:
+    """Names the code and the settings: only the same ones make the same state of a log."""
+    return _maker(config)
+
+
+def proof(path: Path) -> tuple[str, str]:
+    """The maker of the snapshot at ``path``, and the digest of its state. Raises OSError."""
+    with path.open("rb") as file:
+        made_by, _, checksum = unpack_json(np.load(file, allow_pickle=False)["made"])
+    return str(made_by), str(checksum)
+
+
+def load(
+    folder: Path,
+    config: StateConfig,
+    newest: Newest,
+    until: int | None = None,
+    outdated: Callable[[int], bool] = lambda _: False,
+) -> State:
     """The state of the newest snapshot that may be trusted; the empty state if there is none.
 
-    ``until``: of those that are not newer than this offset.
+    ``until``: of those that are not newer than this offset. ``outdated`` says of an offset whether the log up to it
+    has changed since: an erasure does that.
     """
     for path in _newest_first(folder):
-        if until is not None and int(path.stem) > until:
+        if (until is not None and int(path.stem) > until) or outdated(int(path.stem)):
             continue
         try:
             with path.open("rb") as file:  # opened here, because np.load leaves a torn file open
@@ -109,7 +128,13 @@ def _maker(config: StateConfig) -> str:
 def _sources() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     yield from sorted(Path(__file__).parent.glob("*.py"))
-    yield from (package / "events" / "schema.py", package / "catalog" / "items.py", package / "catalog" / "rules.py")
+    yield from (
+        package / "events" / "log.py",
+        package / "events" / "schema.py",
+        package / "events" / "served.py",
+        package / "catalog" / "items.py",
+        package / "catalog" / "rules.py",
+    )
 
 
 def _entry(newest: Newest, offset: int) -> str | None:
@@ -132,6 +157,8 @@ def _pack(state: State) -> Packed:
         "offset": np.array(state.offset, np.int64),
         "anchor": np.array(state.anchor, np.int64),
         "events": np.array(state.events, np.int64),
+        "unreadable": np.array(state.unreadable, np.int64),
+        "unreadable_first": pack_json(list(state.unreadable_first.items())),
         "items": pack_json(list(state.items)),
         "users": pack_json(list(state.users)),
         "identified": pack_json(list(state._identified.items())),
@@ -139,6 +166,7 @@ def _pack(state: State) -> Packed:
         **prefixed("shop", state.shop.pack()),
         **prefixed("facets", state.facets.pack()),
         **prefixed("private", state.private.pack()),
+        **prefixed("attribution", state.attribution.pack()),
         **prefixed("popularity", state.popularity.pack()),
         **prefixed("sessions", state.sessions.pack()),
         **prefixed("baskets", state.baskets.pack()),
@@ -155,11 +183,13 @@ def _unpack(arrays: Packed, config: StateConfig) -> State:
     state.shop.unpack(under("shop", arrays))
     state.facets.unpack(under("facets", arrays))
     state.private.unpack(under("private", arrays))
+    state.attribution.unpack(under("attribution", arrays))
     state.popularity.unpack(under("popularity", arrays))
     state.sessions.unpack(under("sessions", arrays))
     state.baskets.unpack(under("baskets", arrays))
     state._histories = unpack_histories(under("histories", arrays))
     state._identified = OrderedDict(unpack_json(arrays["identified"]))
+    state.unreadable, state.unreadable_first = int(arrays["unreadable"]), dict(unpack_json(arrays["unreadable_first"]))
     for user, item in arrays["dismissed"].tolist():
         state._dismissed.setdefault(user, {})[item] = None
     state.offset, state.anchor, state.events = (int(arrays[name]) for name in ("offset", "anchor", "events"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import erase
 import overload
 import plan
 from pages import OPERATE, filled
@@ -30,6 +31,12 @@ def test_the_figures_in_the_page_are_those_of_the_results() -> None:
     shed = msgspec.json.decode((RESULTS / "overload.json").read_bytes(), type=overload.Results)
     assert filled(page, "plan", plan.figures(planned)) == page
     assert filled(page, "overload", overload.figures(shed)) == page
+
+
+def test_the_figures_of_an_erasure_are_those_of_the_results() -> None:
+    page = erase.PAGE.read_text(encoding="utf-8")
+    results = msgspec.json.decode((RESULTS / "erase.json").read_bytes(), type=erase.Results)
+    assert filled(page, "erase", erase.figures(results)) == page
 
 
 def test_the_costs_in_the_code_are_within_a_fifth_of_what_was_measured() -> None:

@@ -29,7 +29,7 @@ def test_reads_every_field() -> None:
         "consent": False,
         "time": "2025-11-24T16:00:00.123Z",
     }
-    assert fields.keys() == Event.__dataclass_fields__.keys()
+    assert {*fields, "listing"} == Event.__dataclass_fields__.keys(), "a listing is found, never sent"
     assert parse_event(fields, NOW) == Event(
         "purchase",
         NOW,
@@ -50,10 +50,15 @@ def test_reads_every_field() -> None:
 
 
 def test_null_means_absent_and_the_time_is_when_it_came_in() -> None:
-    nulls = dict.fromkeys(Event.__dataclass_fields__)
+    nulls = dict.fromkeys(Event.__dataclass_fields__.keys() - {"listing"})
     assert parse_event(nulls | VIEW, NOW) == Event("view", NOW, visitor_id="v")
     line = {"item_id": "a", "quantity": None, "price": None}
     assert parse_event(VIEW | {"items": (line,)}, NOW).items == (Line("a"),)
+
+
+def test_nobody_says_of_which_list_an_event_is_but_by_its_request_id() -> None:
+    with pytest.raises(InvalidFieldError, match="unknown field 'listing'"):
+        parse_event(VIEW | {"listing": ["for-you", "m1", NOW, [1]]}, NOW)
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES)
@@ -125,3 +130,10 @@ def test_each_refusal_names_the_field(change: dict[str, object], field: str, mat
 
 def test_a_thousand_lines_are_accepted() -> None:
     assert len(parse_event(VIEW | {"items": [{"item_id": "a"}] * MAX_LINES}, NOW).items) == 1_000
+
+
+@pytest.mark.parametrize("name", ["served/r1", "erasure/1"])
+def test_no_event_takes_the_key_of_one_of_the_logs_own_entries(name: str) -> None:
+    with pytest.raises(InvalidFieldError, match="event_id begins with served/ or erasure/: Endcap's own entries do"):
+        parse_event(VIEW | {"event_id": name}, NOW)
+    assert parse_event(VIEW | {"event_id": f"my-{name}"}, NOW).event_id == f"my-{name}"

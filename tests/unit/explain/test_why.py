@@ -14,7 +14,7 @@ from endcap.serving.contents import Contents
 from endcap.state.fold import State
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
-PARTS = ("als", "bought_together", "content", "itemknn", "popular", "search", "session_knn", "trending")
+PARTS = ("als", "bought_together", "buy_again", "content", "itemknn", "popular", "search", "session_knn", "trending")
 NAMES_THE_ITEM = ("bought_together", "content", "itemknn", "search")
 
 

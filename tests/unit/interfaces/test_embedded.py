@@ -16,13 +16,14 @@ from tests.unit.shops import open_files_in
 import endcap
 from endcap import wiring
 from endcap.backends.log.sqlite import SqliteLog
-from endcap.config import Home
+from endcap.config import Config, Home
 from endcap.errors import ConfigError, DataError, HomeError, InvalidFieldError
 from endcap.events.log import entries
 from endcap.events.schema import Event, Line
 from endcap.interfaces.embedded import Shop
 from endcap.models.persistence import list_versions
-from endcap.types import MS_PER_DAY, Activation, Record
+from endcap.pipelines.person import Person
+from endcap.types import MS_PER_DAY, Activation
 
 NOW = wiring.clock()
 ITEMS = pl.DataFrame(
@@ -270,10 +271,9 @@ def test_a_home_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_read_is_let_go_of(tmp_path: Path) -> None:
-    log = wiring.open_log(tmp_path)
-    log.append([Record("event", NOW, b"not JSON")])
-    log.close()
-    with pytest.raises(HomeError, match=r"^log entry 1 \('event'\) cannot be read") as error:
+    wiring.open_log(tmp_path).close()
+    Home(tmp_path).log.write_bytes(b"not SQLite" * 1_000)
+    with pytest.raises(HomeError, match=r"it is not an Endcap log") as error:
         endcap.open(tmp_path)
     assert not open_files_in(tmp_path)
     assert error.value  # alive until here, and with it what was opened
@@ -290,3 +290,14 @@ def test_a_wrong_request_is_refused_by_name(shop: Shop) -> None:
         shop.recommend(kind="gift")
     with pytest.raises(InvalidFieldError, match=r"^k is 0: ask for at least 1 item$"):
         shop.recommend(k=0)
+
+
+def test_who_is_erased_beside_it_is_unknown_after_the_next_events(shop: Shop, tmp_path: Path) -> None:
+    shop.add_items(ITEMS)
+    shop.add_events(EVENTS)
+    assert shop._engine.state.user_row("u1", None) >= 0
+    wiring.erase(tmp_path / "home", Config(), [Person(user_id="u1")], NOW, lambda *_: None)
+    shop.add_events([{"type": "view", "user_id": "u3", "item_id": "pot"}])
+    assert shop._engine.state.user_row("u1", None) == -1
+    assert list(shop._engine.state.items) == ["pot", "cup", "lamp", "clock"]
+    assert shop._engine.state.history(shop._engine.state.user_row("u3", None)).items.tolist() == [0]

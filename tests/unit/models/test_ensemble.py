@@ -121,13 +121,14 @@ def real_members_and_cases() -> tuple[Mapping[str, Scorer], Cases]:
 @pytest.mark.parametrize("hide_seen", [False, True])
 def test_the_blend_is_never_worse_on_its_cases_than_the_best_member(hide_seen: bool) -> None:
     members, cases = real_members_and_cases()
-    weights = learn_weights(members, cases, k=5, hide_seen=hide_seen)
+    hidden = [query.history for query, _ in cases] if hide_seen else None
+    weights = learn_weights(members, cases, k=5, hidden=hidden)
     assert list(weights) == list(members)
     assert min(weights.values()) >= 0
     assert sum(weights.values()) == pytest.approx(1.0)
     alone = [slow_ndcg(member, cases, 5, hide_seen) for member in members.values()]
     assert slow_ndcg(Blend(members, weights), cases, 5, hide_seen) >= max(alone) - 1e-9
-    assert weights == learn_weights(members, cases, k=5, hide_seen=hide_seen)
+    assert weights == learn_weights(members, cases, k=5, hidden=hidden)
 
 
 def test_two_halves_of_the_truth_are_joined() -> None:
@@ -146,7 +147,7 @@ def test_hiding_what_was_seen_leads_to_other_weights() -> None:
     again, fresh = Given([[(1, 1.0), (2, 0.5)]]), Given([[(3, 1.0), (1, 0.5)]])
     cases = [(follow(1, user=0), np.array([1, 3], np.int32))]
     members = {"again": again, "fresh": fresh}
-    assert learn_weights(members, cases, k=1, hide_seen=True)["fresh"] == 1.0
+    assert learn_weights(members, cases, k=1, hidden=[cases[0][0].history])["fresh"] == 1.0
     assert learn_weights(members, cases, k=1)["again"] == 1.0
 
 

@@ -13,6 +13,7 @@ from endcap.config import Home
 from endcap.errors import HomeError
 from endcap.events.log import to_record
 from endcap.events.schema import Event
+from endcap.events.served import Served
 from endcap.interfaces.cli import serve as serve_module
 from endcap.interfaces.cli.main import main
 from endcap.pipelines.planning import COSTS, Cost, Size, available_memory, check_fits, plan, size_of
@@ -41,6 +42,30 @@ def test_a_plan_names_everything_and_grows_with_each_part() -> None:
     for larger in (Size(10_000, 1_000, 10_000), Size(1_000, 50_000, 10_000), Size(1_000, 1_000, 500_000)):
         assert plan(larger)["server"] > small["server"]
     assert plan(Size(1_000, 1_000, 500_000))["log"] > 10 * small["log"]
+
+
+def test_served_lists_are_part_of_the_log_and_of_nothing_else() -> None:
+    without, with_lists = plan(Size(100, 100, 1_000)), plan(Size(100, 100, 1_000, 50_000))
+    assert with_lists["log"] - without["log"] == 50_000 * COSTS["log"].served > 0
+    assert {name: with_lists[name] for name in without if name != "log"} == {
+        name: without[name] for name in without if name != "log"
+    }
+
+
+def test_served_lists_of_a_home_are_counted(home: Path) -> None:
+    log = wiring.open_log(home)
+    log.append([to_record(Served(f"r{n}", n, 7, "m", (0, 1), {"recipe": "for-you"})) for n in range(4)])
+    log.close()
+    assert size_of(Home(home)) == Size(3, 5, 7, lists=4)
+
+
+def test_lists_a_day_are_kept_as_long_as_the_home_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.toml").write_text("[serve]\nkeep_served_days = 2.5\n")
+    asked = ["plan", "--items", "10", "--users", "10", "--lists", "1000", "--json"]
+    assert main([*asked, "--home", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["lists"] == 2_500
+    assert main([*asked, "--home", str(tmp_path / "none")]) == 0
+    assert json.loads(capsys.readouterr().out)["lists"] == 30_000  # the default is 30 days
 
 
 def test_the_size_of_a_home_is_counted_from_its_log(home: Path) -> None:
@@ -96,7 +121,7 @@ def test_the_command_plans_what_is_asked_or_what_is_there(home: Path, capsys: py
     assert told["bytes"] == plan(Size(1_000, 500, 10_000))
     assert main(["plan", "--home", str(home)]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("3 items, 5 users, 7 events\nmemory  server ")
+    assert shown.startswith("3 items, 5 users, 7 events, 0 served lists\nmemory  server ")
     assert "enough for the server." in shown
     assert main(["plan", "--items", "1000"]) == 2
     assert "--items and --users go together" in capsys.readouterr().err

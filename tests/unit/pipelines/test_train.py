@@ -116,7 +116,8 @@ def test_one_version_is_written_and_says_what_it_is_made_of(log: SqliteLog, tmp_
     made = train(workshop(log, tmp_path / "models"), 7, NOW, quiet)
     folder = tmp_path / "models" / made.version
     assert [path.name for path in (tmp_path / "models").iterdir()] == [made.version]
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", "als.safetensors", "itemknn.safetensors"}
+    names = {"manifest.json", "als.safetensors", "itemknn.safetensors", "buy_again.safetensors"}
+    assert {path.name for path in folder.iterdir()} == names
     assert as_json(read_manifest(folder)) == as_json(made)
     state = folded(log)
     assert (made.seed, made.created_ms, made.encoder, made.problem) == (7, NOW, "none", None)
@@ -163,7 +164,8 @@ def test_weights_are_learnt_on_the_last_days_for_the_better_way_with_what_was_se
     for name in wiring.LEARNERS:
         cast(Learner, members[name]).fit(builder.build(state))
     asked = [(case.query, case.relevant) for case in visit_cases(state, held_out, MAX_CASES, 3)]
-    weights = {mode: learn_weights(members, asked, TOP, hide_seen=mode) for mode in (False, True)}
+    gone = {mode: [query.history if mode else query.session for query, _ in asked] for mode in (False, True)}
+    weights = {mode: learn_weights(members, asked, TOP, hidden=gone[mode]) for mode in (False, True)}
     assert made.weights == pytest.approx(weights[hides])
     assert weights[False] != pytest.approx(weights[True])  # so the line above tells the two ways apart
 

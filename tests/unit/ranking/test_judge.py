@@ -39,7 +39,7 @@ def shelf() -> Shelf:
 
 def tell(shelf: Shelf, name: str, action: str, where: str, **more: object) -> None:
     rule = parse_rule({"id": name, "action": action, "where": where, **more}, ("popular", "search"))
-    shelf.shop.change_rule(RuleChange(name, rule))
+    shelf.shop.change_rule(RuleChange(name, rule), NOW)
 
 
 def test_every_standing_rule(shelf: Shelf) -> None:

@@ -19,6 +19,8 @@ from endcap.models.ensemble import Blend
 from endcap.models.itemknn import ItemKNN
 from endcap.serving.engine import RECIPES, Recommended, Request
 
+FOR_ALL = tuple(recipe for recipe in RECIPES if recipe != "buy-again")
+"""Recipes that have something to show to somebody new; tests/unit/serving/test_bought.py is about the other."""
 ABOUT: dict[str, dict[str, Any]] = {
     "similar": {"item_ids": ("pot",)},
     "bought-together": {"item_ids": ("pot",)},
@@ -179,7 +181,7 @@ def test_what_is_hidden_leaves_room_for_the_next_best_proposals(shop: Small) -> 
     assert whole[2].reason == "Similar to “Tea pot”"  # proposed, not filled in
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_the_parts_add_up_to_the_score_and_the_order_is_by_score(shop: Small, recipe: str) -> None:
     shop.add(did("view", "w", "cup", NOW - 2 * DAY), did("view", "w", "clock", NOW - MINUTE))
     answer = shop.ask(recipe, user_id="w", explain=True, **asked(recipe))
@@ -213,7 +215,7 @@ def test_a_list_about_something_unknown_is_what_is_in_demand(shop: Small) -> Non
         assert shop.ids(recipe, item_ids=("no such",)) == shop.ids("trending")
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_what_cannot_be_sold_or_is_gone_is_not_shown(shop: Small, recipe: str) -> None:
     about = asked(recipe)
     wanted = {"bought-together": "cup", "similar": "cup"}.get(recipe, "pot")
@@ -226,7 +228,7 @@ def test_what_cannot_be_sold_or_is_gone_is_not_shown(shop: Small, recipe: str) -
     assert wanted not in shop.ids(recipe, **about)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_what_is_not_there_yet_or_no_longer_is_not_shown(shop: Small, recipe: str) -> None:
     wanted = {"bought-together": "cup", "similar": "cup"}.get(recipe, "pot")
     shop.add(parse_change("patch", {"item_id": wanted, "available_from": NOW, "expires": NOW + DAY}))
@@ -234,7 +236,7 @@ def test_what_is_not_there_yet_or_no_longer_is_not_shown(shop: Small, recipe: st
     assert shown == [False, True, True, False]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_exclude_kind_and_where_hold(shop: Small, recipe: str) -> None:
     about = asked(recipe)
     whole = shop.ids(recipe, **about)
@@ -247,7 +249,7 @@ def test_exclude_kind_and_where_hold(shop: Small, recipe: str) -> None:
     assert shop.ids(recipe, where="price < 15", exclude=tuple(cheap), **about) == []
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_k_is_the_most_that_is_shown(shop: Small, recipe: str) -> None:
     about = asked(recipe)
     whole = shop.ids(recipe, k=1_000, **about)
@@ -255,7 +257,7 @@ def test_k_is_the_most_that_is_shown(shop: Small, recipe: str) -> None:
         assert shop.ids(recipe, k=k, **about) == whole[:k]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_of_one_group_one_is_shown_even_where_the_list_is_short(shop: Small, recipe: str) -> None:
     variants = [item(f"pot-{n}", f"Tea pot {n}", group_id="pots") for n in range(3)]
     shop.add(parse_change("patch", {"item_id": "pot", "group_id": "pots"}), *variants)
@@ -284,7 +286,7 @@ def test_of_a_group_that_nobody_wants_yet_one_is_shown(shop: Small) -> None:
     assert shop.ids("trending")[-3:] == ["b", "clock", "scarf"]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_what_only_events_have_named_is_not_shown(shop: Small, recipe: str) -> None:
     shop.add(*[basket(f"n{n}", "pot", "unlisted") for n in range(9)])
     about = asked(recipe) if recipe != "rerank" else {"item_ids": ("unlisted", "pot")}
@@ -296,7 +298,7 @@ def test_what_only_events_have_named_is_not_shown(shop: Small, recipe: str) -> N
 # The visitor's own past.
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FOR_ALL)
 def test_what_was_dismissed_is_left_out_of_lists_for_one(shop: Small, recipe: str) -> None:
     wanted = {"bought-together": "cup", "similar": "cup"}.get(recipe, "pot")
     shop.add(did("dismiss", "w", wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from endcap.serving.freshness import RING_SIZE, Freshness, Timings
+from endcap.serving.freshness import RING_SIZE, Timings
 
 
 def test_since_gives_those_that_ended_then_or_later() -> None:
@@ -28,9 +28,3 @@ def test_memory_is_bounded() -> None:
     for at in range(RING_SIZE + 1):
         timings.observe(float(at), 0.0)
     assert (timings.since(0.0).size, timings.count) == (RING_SIZE, RING_SIZE + 1)
-
-
-def test_applied_and_committed_are_told_apart() -> None:
-    freshness = Freshness()
-    freshness.applied.observe(1.0, 0.5)
-    assert (freshness.applied.count, freshness.commits.count) == (1, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from endcap.protocols import Log
 from endcap.serving import live as live_module
 from endcap.serving.engine import Request
 from endcap.serving.live import Live
-from endcap.types import Activation, Record
+from endcap.types import Activation, Record, Rewrite
 
 NOW = 1_764_000_000_000
 CUP = parse_change("put", {"item_id": "cup", "title": "Tea cup"})
@@ -51,6 +52,12 @@ class RefusingLog:
     def expire(self, kind: str, before: int, limit: int) -> int:
         return self._log.expire(kind, before, limit)
 
+    def rewrite(self, after: int, decide: Callable[[Sequence[tuple[int, Record]]], Rewrite | None]) -> list[int | None]:
+        return self._log.rewrite(after, decide)
+
+    def compact(self) -> None:
+        self._log.compact()
+
     def last_offset(self) -> int:
         return self._log.last_offset()
 
@@ -64,14 +71,9 @@ def run(home: Path, work: Callable[[Live, RefusingLog], Awaitable[None]]) -> Non
     async def main() -> None:
         log = RefusingLog(SqliteLog(Home(home).log))
         engine, _ = wiring.open_engine(home, Config(), log)
-        models = Home(home).models
-        live = Live(
-            log,
-            engine,
-            lambda version: wiring.serving_model(engine.state, engine.contents, Config(), models, version),
-            lambda: NOW,
-            log.close,
-        )
+        held = ExitStack()
+        held.callback(log.close)
+        live = Live(log, engine, wiring.shop_of(home, Config(), log, engine.contents, held), lambda: NOW)
         await live.start()
         try:
             async with asyncio.timeout(30):

@@ -62,6 +62,32 @@ def test_it_trains_again_after_each_interval_and_counts(tmp_path: Path) -> None:
     assert training.last_success_ms == training.last.started_ms
 
 
+def test_what_is_wanted_brings_the_next_training_forward_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("endcap.serving.retraining.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("endcap.serving.retraining.SOON_SECONDS", 0.2)
+    wanted: list[bool] = []
+    training = Retraining(script("import sys; sys.exit(3)"), 3_600, now_ms, now_ms, lambda: bool(wanted))
+    began = time.monotonic()
+
+    def until() -> bool:
+        if not wanted and time.monotonic() - began > 0.3:
+            assert training.failed == 0, "its time has not come"
+            wanted.append(True)
+        return training.failed >= 1
+
+    run(training, until)
+    assert time.monotonic() - began >= 0.5
+    before = training.next_ms
+    later = time.monotonic() + 0.5
+    run(training, lambda: time.monotonic() > later)
+    assert (training.failed, training.next_ms) == (1, before), "a failure waits for its time, though it is still wanted"
+    wanted.clear()
+    cleared = time.monotonic() + 0.1
+    run(training, lambda: time.monotonic() > cleared)
+    wanted.append(True)
+    run(training, lambda: training.failed >= 2)
+
+
 def test_a_failure_is_logged_with_its_last_line_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     code = "import sys; print('first', file=sys.stderr); print('the log holds no events', file=sys.stderr); sys.exit(2)"
     training = Retraining(script(code), 0.2, lambda: None, now_ms)

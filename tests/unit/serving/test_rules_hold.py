@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.shops import MINUTE, NOW, TEA, Small, basket, did, item
+from tests.unit.shops import DAY, MINUTE, NOW, TEA, Small, basket, did, item
 
 from endcap.catalog.items import ItemChange, parse_change
 from endcap.catalog.rules import Rule, RuleChange, parse_rule
 from endcap.encoders.cache import VectorStore
 from endcap.events.schema import Event
+from endcap.models.buy_again import BuyAgain
+from endcap.models.ensemble import Blend
 from endcap.ranking.rules import Visibility
-from endcap.serving.engine import RECIPES, Answer
+from endcap.serving.engine import RECIPES, Answer, Request
+from endcap.serving.page import page
 
 Fields = Mapping[str, Any]
-FOR_ONE = ("for-you", "similar", "bought-together", "next")
+FOR_ONE = ("for-you", "similar", "bought-together", "next", "buy-again")
 IDS = [f"i{number}" for number in range(7)]
 
 
@@ -100,7 +105,11 @@ _CHANGES = st.one_of(
     st.tuples(st.just("stock"), st.sampled_from(IDS), st.booleans()),
     st.tuples(st.just("delete"), st.sampled_from(IDS), st.none()),
     st.tuples(st.just("end"), st.sampled_from("pqrs"), st.none()),
-    st.tuples(st.sampled_from(["view", "purchase", "dismiss"]), st.sampled_from(["ann", "bo"]), st.sampled_from(IDS)),
+    st.tuples(
+        st.sampled_from(["view", "purchase", "bought before", "bought before", "dismiss"]),
+        st.sampled_from(["ann", "bo"]),
+        st.sampled_from(IDS),
+    ),
 )
 _CATALOGUES = st.lists(_ITEM, min_size=len(IDS), max_size=len(IDS))
 _STORIES = st.lists(st.tuples(_CHANGES, _ASK), min_size=6, max_size=20)
@@ -109,8 +118,16 @@ _STORIES = st.lists(st.tuples(_CHANGES, _ASK), min_size=6, max_size=20)
 class Told:
     """A shop, and beside it what it was told, in the plainest form."""
 
-    def __init__(self, store: VectorStore) -> None:
+    def __init__(self, store: VectorStore, hides_bought: bool) -> None:
         self.shop = Small(store)
+        learnt = {"rate": np.ones(50), "interval": np.full(50, 2.0), "typical": np.full(1, 2.0)}
+        again = BuyAgain(due_after=0.5).from_arrays({name: one.astype(np.float32) for name, one in learnt.items()})
+        model = self.shop.engine.model
+        proposers = {**model.proposers, "buy-again": Blend({"buy_again": again}, {"buy_again": 1.0})}
+        self.hides_bought = hides_bought
+        self.shop.engine.model = replace(model, again=again, proposers=proposers, hides_bought=hides_bought)
+        self.bought: dict[tuple[str, str], int] = {}
+        """By user and item, when it was bought last. A day later it is due again."""
         self.items: dict[str, Fields] = {}
         self.groups: dict[str, str | None] = {}
         """Also of items that are gone: their page may be open still."""
@@ -138,7 +155,12 @@ class Told:
         elif op == "end":
             self.rules.pop(name, None)
             self.shop.add(RuleChange(name, None))
+        elif op == "bought before":
+            self.shop.add(Event("purchase", NOW - DAY, user_id=name, item_id=what, session_id="long ago"))
+            self.bought[name, what] = max(self.bought.get((name, what), 0), NOW - DAY)
         else:
+            if op == "purchase":
+                self.bought[name, what] = NOW - 1_000
             self.shop.add(Event(op, NOW - 1_000, user_id=name, item_id=what))
             kept = self.dismissed if op == "dismiss" else self.visit
             kept.setdefault(name, set()).add(what)
@@ -175,10 +197,13 @@ class Told:
         if any(r["action"] == "exclude" and WHERES[r["where"]](of) for r in concerned):
             return False
         includes = [WHERES[r["where"]](of) for r in concerned if r["action"] == "include"]
-        return (not includes or any(includes)) and self._personal(name, of, asked)
+        return (not includes or any(includes)) and self._personal(name, of, asked, now)
 
-    def _personal(self, name: str, of: Fields, asked: Fields) -> bool:
+    def _personal(self, name: str, of: Fields, asked: Fields, now: int) -> bool:
         recipe, user, about = asked["recipe"], asked.get("user_id", ""), asked["item_ids"]
+        last = self.bought.get((user, name))
+        if recipe in ("for-you", "buy-again") and not self._due(last, recipe, now):
+            return False
         if recipe == "rerank":
             return name in about
         if recipe in FOR_ONE and name in self.dismissed.get(user, ()):
@@ -189,6 +214,12 @@ class Told:
             groups = {self.groups.get(one) for one in about} - {None}
             return name not in about and of.get("group_id") not in groups
         return True
+
+    def _due(self, last: int | None, recipe: str, now: int) -> bool:
+        """Whether what was bought ``last``, if at all, may be in such a list by that."""
+        if recipe == "buy-again":
+            return last is not None and last + DAY <= now
+        return not self.hides_bought or last is None or last + DAY <= now
 
     def counts(self, names: list[str], asked: Fields, now: int) -> Counter[tuple[str, str]]:
         """How many of a list each cap counts, by rule and label."""
@@ -205,12 +236,12 @@ class Told:
         return found
 
 
-@given(_CATALOGUES, _STORIES)
+@given(_CATALOGUES, _STORIES, st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_no_list_breaks_a_rule_and_nothing_is_hidden_without_one(
-    store: VectorStore, catalogue: list[Fields], story: list[Any]
+    store: VectorStore, catalogue: list[Fields], story: list[Any], hides_bought: bool
 ) -> None:
-    told = Told(store)
+    told = Told(store, hides_bought)
     for name, fields in zip(IDS, catalogue, strict=True):
         told.do("put", name, fields)
     for change, wanted in story:
@@ -230,6 +261,32 @@ def test_no_list_breaks_a_rule_and_nothing_is_hidden_without_one(
         for one in answer.items:
             assert sum((one.parts or {}).values()) == pytest.approx(one.score, abs=1e-6)
         assert not any(told.shop.engine.violations.values()), "the last look should never find anything"
+
+
+@given(_CATALOGUES, _STORIES)
+@settings(max_examples=40, deadline=None)
+def test_no_page_breaks_a_rule_or_shows_an_item_twice(
+    store: VectorStore, catalogue: list[Fields], story: list[Any]
+) -> None:
+    told = Told(store, hides_bought=True)
+    for name, fields in zip(IDS, catalogue, strict=True):
+        told.do("put", name, fields)
+    for change, wanted in story:
+        told.do(*change)
+        now, k = NOW + wanted["seconds"] * 1_000, min(wanted["k"], 3)
+        asked = {name: value for name, value in wanted.items() if name in ("kind", "exclude", "user_id", "diversity")}
+        shown: list[str] = []
+        for row in page(told.shop.engine, Request("for-you", k=k, **asked), now):
+            of_row = [one.item_id for one in row.answer.items]
+            recipe, about = row.request.recipe, row.request.item_ids
+            one_list = {**asked, "recipe": recipe, "item_ids": about}
+            assert all(told.allowed(name, one_list, now) for name in of_row), (row.request, of_row)
+            caps = {one["id"]: one["value"] for one in told.in_force(recipe, now) if one["action"] == "cap"}
+            assert all(count <= caps[cap] for (cap, _), count in told.counts(of_row, one_list, now).items())
+            assert 0 < len(of_row) <= k
+            shown += of_row
+        assert len(set(shown)) == len(shown)
+        assert not any(told.shop.engine.violations.values())
 
 
 # One rule at a time, over the tea shop: pot 3, cup 2, lamp 1 bought.

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from endcap.catalog.items import ItemChange
 from endcap.catalog.rules import Rule, RuleChange
-from endcap.events.schema import EVENT_TYPES, Event, Line
-from endcap.types import Activation, Entry
+from endcap.events.schema import ANOTHERS_LIST, EVENT_TYPES, UNKNOWN_LIST, Event, Line, Listing
+from endcap.events.served import Shown, Tally
+from endcap.types import MS_PER_DAY, Activation, Entry, Unreadable
 
 START = 1_764_000_000_000
 _USERS = st.sampled_from(["ann", "bo", "çelik"])
@@ -24,7 +25,29 @@ def _event(kind: str, minutes: int, who: tuple[str | None, str | None], **rest: 
     return Event(kind, START + minutes * 60_000, None, *who, **rest)  # type: ignore[arg-type]
 
 
-_EVENTS = st.builds(
+def _named(event: Event, request_id: str, listing: Listing | str | None, places: Sequence[int]) -> Event:
+    """``event``, naming a list in which its items had ``places``."""
+    if isinstance(listing, Listing):
+        listing = replace(listing, places=tuple(places[at % len(places)] for at in range(len(event.lines()))))
+    return replace(event, request_id=request_id, listing=listing)
+
+
+_LISTINGS = st.one_of(
+    st.none(),
+    st.sampled_from([UNKNOWN_LIST, ANOTHERS_LIST]),
+    *(
+        st.builds(
+            Listing,
+            st.sampled_from(["for-you", "similar"]),
+            st.sampled_from(["m1", "m2"]),
+            st.integers(-20, 60).map(lambda hours: START + hours * 3_600_000),
+            st.just(()),
+            st.sampled_from([0, 0, 2]),
+        )
+        for _ in range(4)
+    ),
+)
+_PLAIN = st.builds(
     _event,
     st.sampled_from(EVENT_TYPES),
     _MINUTES,
@@ -34,7 +57,38 @@ _EVENTS = st.builds(
     items=_LINES.map(tuple),
     consent=st.sampled_from([None, None, True, False]),
     rating=st.none() | st.sampled_from([1.0, 5.0]),
+    value=st.none() | st.floats(0.0, 99.0),
+    currency=st.sampled_from([None, "GBP", "EUR"]),
 )
+_NAMING = st.builds(
+    _named,
+    st.one_of(_PLAIN, _PLAIN.map(lambda event: replace(event, time=START + (event.time - START) // 100))),
+    st.sampled_from(["r1", "r2", "r3"]),
+    _LISTINGS,
+    st.lists(st.integers(0, 2), min_size=1, max_size=3),
+)
+_EVENTS = _PLAIN | _NAMING
+_TALLIES = st.builds(
+    lambda until, shown: Tally(until, tuple(shown)),
+    st.integers(0, 40),
+    st.lists(
+        st.builds(
+            Shown,
+            st.integers(-2, 2).map(lambda days: START // MS_PER_DAY + days),
+            st.sampled_from(["for-you", "similar"]),
+            st.sampled_from(["m1", "m2"]),
+            st.sampled_from([0, 2]),
+            st.integers(1, 5),
+            st.integers(0, 50),
+        ),
+        max_size=2,
+    ),
+)
+
+
+def _relined(event: Event) -> Event:
+    """``event``, whose list says a place for each of its new lines."""
+    return event if event.request_id is None else _named(event, event.request_id, event.listing, [1, 0])
 
 
 def _burst(first: Event, after: Sequence[tuple[int, str, tuple[Line, ...]]]) -> list[Event]:
@@ -42,7 +96,7 @@ def _burst(first: Event, after: Sequence[tuple[int, str, tuple[Line, ...]]]) -> 
     return [
         first,
         *(
-            replace(first, time=first.time + seconds * 1_000, item_id=item, items=lines)
+            _relined(replace(first, time=first.time + seconds * 1_000, item_id=item, items=lines))
             for seconds, item, lines in after
         ),
     ]
@@ -82,7 +136,16 @@ _RULES = st.one_of(
     ),
     st.builds(lambda name: RuleChange(name, None), st.sampled_from("rs")),
 )
-_ONE = st.one_of(_EVENTS, _EVENTS, _EVENTS, _CHANGES, _RULES, st.builds(Activation, st.sampled_from(["m1", "m2"])))
+_ONE = st.one_of(
+    _EVENTS,
+    _EVENTS,
+    _EVENTS,
+    _CHANGES,
+    _RULES,
+    _TALLIES,
+    st.builds(Activation, st.sampled_from(["m1", "m2"])),
+    st.just(Unreadable("log entry 9 is damaged")),
+)
 
 
 def _numbered(bodies: Sequence[object]) -> list[Entry]:

@@ -33,6 +33,10 @@ SMALL = StateConfig(
     max_identified=1,
     max_private_visits=1,
     session_gap_minutes=5.0,
+    attribution_days=0.5,
+    report_days=2,
+    max_attributed_lists=2,
+    max_attributed_items=3,
 )
 
 

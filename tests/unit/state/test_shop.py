@@ -165,9 +165,9 @@ def test_rules_are_kept_in_the_order_in_which_they_were_first_put() -> None:
     shop = Catalogue().shop
     first, second = Rule("b", "exclude", "true"), Rule("a", "exclude", "true")
     for change in (RuleChange("b", first), RuleChange("a", second), RuleChange("b", second), RuleChange("x", None)):
-        shop.change_rule(change)
+        shop.change_rule(change, 5)
     assert list(shop.rules.items()) == [("b", second), ("a", second)]
-    shop.change_rule(RuleChange("b", None))
+    shop.change_rule(RuleChange("b", None), 6)
     assert list(shop.rules) == ["a"]
     assert (shop.rules_version, shop.version) == (5, 0)
 

@@ -104,3 +104,10 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
         save(fold(views(*"abcd"[:count])), tmp_path, newest)
     assert len(list(tmp_path.iterdir())) == NEWEST
     assert load(tmp_path, CONFIG, newest).offset == 4
+
+
+def test_one_from_under_which_something_was_erased_is_passed_over(tmp_path: Path) -> None:
+    save(fold(views("a")), tmp_path, newest)
+    save(fold(views("a", "b")), tmp_path, newest)
+    assert load(tmp_path, CONFIG, newest, outdated=lambda offset: offset >= 2).offset == 1
+    assert load(tmp_path, CONFIG, newest, outdated=lambda offset: offset >= 1).offset == 0

@@ -19,6 +19,8 @@ class LogCounts:
     users: int
     """Different users and visitors."""
     events: int
+    lists: int
+    """Served ones."""
 
 
 def last_entry(path: Path) -> int:
@@ -31,15 +33,17 @@ def last_entry(path: Path) -> int:
 def count(path: Path) -> LogCounts:
     """Counts what is in the log at ``path``; a scan, about 1 s a million entries. Raises HomeError."""
     # CAST: newer SQLite takes a BLOB for its own binary JSON
-    items, users, events = _ask(
+    items, users, events, lists = _ask(
         path,
         """SELECT count(DISTINCT CASE kind WHEN 'item' THEN json_extract(body, '$.item_id') END),
                   count(DISTINCT CASE kind WHEN 'event' THEN
                       coalesce('u' || json_extract(body, '$.user_id'), 'v' || json_extract(body, '$.visitor_id')) END),
-                  sum(kind = 'event')
-           FROM (SELECT kind, CAST(data AS TEXT) AS body FROM entries WHERE kind IN ('item', 'event'))""",
+                  sum(kind = 'event'),
+                  (SELECT count(*) FROM entries WHERE kind = 'served')
+           FROM (SELECT kind, CAST(data AS TEXT) AS body FROM entries WHERE kind IN ('item', 'event'))
+           WHERE json_valid(body)""",
     )
-    return LogCounts(items, users, events)
+    return LogCounts(items, users, events, lists)
 
 
 def _ask(path: Path, question: str) -> list[int]:

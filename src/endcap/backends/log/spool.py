@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from endcap.errors import HomeError, OverloadedError
+from endcap.protocols import Log
 from endcap.types import Record
 
 CAPACITY = 4 << 20
@@ -66,7 +67,8 @@ class Spool:
         return size
 
     def release(self, size: int) -> None:
-        """The oldest ``size`` bytes are in the log."""
+        """The oldest ``size`` bytes are in the log. They are overwritten: what the log forgets is not left here."""
+        self._wipe(size)
         self._released += size
         self._mark()
 
@@ -83,9 +85,15 @@ class Spool:
             at += _HEAD.size + length
         return found
 
+    def drain(self, log: Log) -> None:
+        """Bring into ``log`` what was not released, and forget it here."""
+        log.append(self.left())
+        self.clear()
+
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and overwrite it."""
         self._released = self._written
+        self._map[_START:] = bytes(self._capacity)
         self._mark()
 
     def close(self) -> None:
@@ -100,6 +108,13 @@ class Spool:
         first = min(len(data), self._capacity - start)
         self._map[_START + start : _START + start + first] = data[:first]
         self._map[_START : _START + len(data) - first] = data[first:]
+
+    def _wipe(self, size: int) -> None:
+        """Zeros over the oldest ``size`` bytes that were not released."""
+        start = self._released % self._capacity
+        first = min(size, self._capacity - start)
+        self._map[_START + start : _START + start + first] = bytes(first)
+        self._map[_START : _START + size - first] = bytes(size - first)
 
     def _get(self, at: int, size: int) -> bytes:
         start = at % self._capacity

@@ -34,7 +34,9 @@ CARTS = frozenset({"carts/create", "carts/update"})
 REFUND = "refunds/create"
 PRODUCTS = frozenset({"products/create", "products/update"})
 PRODUCT_END = "products/delete"
-PRIVACY = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
+REDACT, DATA_REQUEST, SHOP_END = "customers/redact", "customers/data_request", "shop/redact"
+PRIVACY = frozenset({DATA_REQUEST, REDACT, SHOP_END})
+"""What an app must answer by law; they are no events."""
 TOPIC = "X-Shopify-Topic"
 
 _TAGS = re.compile(r"<[^>]*>")
@@ -66,9 +68,7 @@ def events(delivery: Delivery, buyer: Buyer | None = None) -> Sequence[Translate
     """
     topic, message = delivery.topic, delivery.message
     if topic in PRIVACY:
-        raise InvalidFieldError(
-            TOPIC, f"{topic} asks for an answer by law, not for an event: see to it in your own app"
-        )
+        raise InvalidFieldError(TOPIC, f"{topic} asks for an answer by law, not for an event: send it to a server")
     if topic in CARTS:
         return _cart(message)
     if topic == REFUND:
@@ -81,6 +81,22 @@ def events(delivery: Delivery, buyer: Buyer | None = None) -> Sequence[Translate
 def refunded_order(message: Message) -> str:
     """The event id of the purchase that a refund belongs to. Raises InvalidFieldError where it does not say."""
     return stable_id("shopify-order", _needed(message, "order_id"))
+
+
+def customer_id(message: Message) -> object:
+    """Whom a request of the privacy law is about. Raises InvalidFieldError where it does not say."""
+    return _needed(inner(message, "customer"), "id")
+
+
+def orders_to_redact(message: Message) -> list[str]:
+    """The visitors under whose names orders without a customer are kept."""
+    orders = message.get("orders_to_redact")
+    return [stable_id("shopify-order", order) for order in orders] if isinstance(orders, list) else []
+
+
+def request_id(message: Message) -> str:
+    """The name of a request for somebody's data. Raises InvalidFieldError where it does not say."""
+    return stable_id("shopify-data-request", _needed(inner(message, "data_request"), "id"))
 
 
 def product_id(message: Message) -> object:

@@ -36,6 +36,7 @@ from endcap.interfaces.api.protocol import ARRIVED
 from endcap.interfaces.api.replies import json_reply
 from endcap.interfaces.api.routes import OPERATIONS
 from endcap.interfaces.api.schema import ErrorAnswer, ErrorDetail
+from endcap.protocols import Attribute
 from endcap.wiring import new_id
 
 _logger = logging.getLogger(__name__)
@@ -121,15 +122,19 @@ class Api:
             self._context.admission.waiting -= 1
         arrived = scope.setdefault(ARRIVED, started)
         answer = _Answer(send)
+        tracer = self._context.live.engine.tracer
+        headers = scope["endcap.headers"] = dict(scope["headers"])
         try:
-            await self._answer(scope, receive, answer)
+            with tracer.request(headers, _told(scope)):
+                await self._answer(scope, receive, answer)
+                tracer.answered(_route(scope), answer.status)
         finally:
             now = self._context.timer()
             streamed = answer.streamed
             self._context.meters.request(_route(scope), answer.status, now, None if streamed else now - arrived)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        headers = scope["endcap.headers"] = dict(scope["headers"])
+        headers = scope["endcap.headers"]
         scope["app"] = self  # makes the router raise what error_reply answers
         origins = self._context.origins
         answer.extra = origins.reply_headers(headers)
@@ -187,6 +192,14 @@ class _Answer:
         elif message.get("more_body", False):
             self.streamed = True
         await self._send(message)
+
+
+def _told(scope: Scope) -> dict[str, Attribute]:
+    return {
+        "http.request.method": scope["method"],
+        "url.path": scope["path"],
+        "url.scheme": scope.get("scheme", "http"),
+    }
 
 
 def _route(scope: Scope) -> str:

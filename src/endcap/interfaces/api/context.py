@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
-from time import monotonic
+from time import monotonic, thread_time
 
 from endcap.config import Home, ServeConfig
 from endcap.interfaces.api.admission import Admission
 from endcap.interfaces.api.auth import Keys
 from endcap.interfaces.api.meters import Meters
+from endcap.interfaces.api.nightly import Nightly
 from endcap.interfaces.api.origins import Origins
 from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
 from endcap.models.persistence import list_versions
+from endcap.serving.canary import TARGET_SECONDS, Canary
 from endcap.serving.live import Live
 from endcap.serving.retraining import Retraining
 from endcap.state.fold import State
@@ -49,9 +51,15 @@ class Context:
     shopify: ShopifySecrets = NO_SECRETS
     training: Retraining | None = None
     """None where the server trains nothing."""
+    canary: Canary | None = None
+    """None where freshness is not measured."""
     streams: Streams = field(default_factory=Streams)
-    admission: Admission = field(default_factory=lambda: Admission(monotonic))
+    admission: Admission = field(default_factory=lambda: Admission(monotonic, thread_time))
+    nightly: Nightly = field(init=False)
     _created_ms: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nightly", Nightly(Home(self.home).reports / "replay.json"))
 
     @property
     def state(self) -> State:
@@ -82,6 +90,9 @@ class Context:
         meters.gauge("endcap_model_age_seconds", "Since the model that serves was made.", self._age_or_nan)
         meters.gauge("endcap_streams", "Open event streams.", lambda: self.streams.open)
         meters.gauge("endcap_items", "Items in the catalogue.", lambda: self.state.shop.size)
+        meters.gauge(
+            "endcap_unreadable_entries", "Entries of the log that were set aside.", lambda: self.state.unreadable
+        )
         meters.gauge("endcap_loop_late_seconds", "How late what is due comes, smoothed.", self._late)
         meters.counter(
             "endcap_requests_shed", "Requests refused because more was asked than can be answered.", "cause", self._shed
@@ -91,6 +102,22 @@ class Context:
             "Items taken off a list at the last moment because they broke a rule; anything above 0 is a fault of ours.",
             "rule",
             lambda: self.live.engine.violations,
+        )
+        meters.gauge(
+            "endcap_freshness_target_seconds",
+            "What the p99 of the freshness should not exceed.",
+            lambda: TARGET_SECONDS,
+        )
+        meters.counter("endcap_canary_readings", "Measurements of the freshness.", "outcome", self._readings)
+        meters.gauge(
+            "endcap_digest_check_ok",
+            "Whether the last 'endcap replay --check' found the same in all it compared; NaN before the first.",
+            lambda: nan if (found := self.nightly.last()) is None else float(found.ok),
+        )
+        meters.gauge(
+            "endcap_digest_check_age_seconds",
+            "Since that check; NaN before the first.",
+            lambda: nan if (found := self.nightly.last()) is None else (self.now_ms() - found.at) / 1000,
         )
         meters.gauge("endcap_training_running", "Whether the server's own training runs now.", self._trains_now)
         meters.counter("endcap_trainings", "Its trainings since the start.", "outcome", self._trainings)
@@ -105,6 +132,11 @@ class Context:
 
     def _shed(self) -> dict[str, int]:
         return {"load": self.admission.refused}
+
+    def _readings(self) -> dict[str, int]:
+        if self.canary is None:
+            return {"ok": 0, "failed": 0}
+        return {"ok": self.canary.readings, "failed": self.canary.failures}
 
     def _trains_now(self) -> float:
         return float(self.training is not None and self.training.running)

@@ -13,6 +13,7 @@ from endcap.errors import EndcapError, InvalidFieldError
 from endcap.events.dialects import shopify
 from endcap.events.dialects.message import Dialect, Translated, as_object
 from endcap.events.schema import Event
+from endcap.interfaces.api import privacy
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.decoding import decode_object, refusal
 from endcap.interfaces.api.events import Arrived, checked_event, keep
@@ -47,6 +48,8 @@ async def post_shopify(context: Context, incoming: Incoming) -> Response:
     topic = incoming.headers.get(b"x-shopify-topic", b"").decode("latin-1").lower()
     if not topic:
         raise InvalidFieldError(shopify.TOPIC, f"{shopify.TOPIC} is missing: Shopify sends it with each webhook")
+    if topic in shopify.PRIVACY:
+        return await privacy.answer(context, topic, message)
     if topic in shopify.PRODUCTS or topic == shopify.PRODUCT_END:
         receipt = await context.live.append([_change(context, topic, message)])
         return json_reply(EventReceipt(receipt.accepted, receipt.duplicates, receipt.offset), 202)

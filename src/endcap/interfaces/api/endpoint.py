@@ -24,7 +24,8 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = scope["endcap.headers"]
-        caller = self._caller(headers, scope["endcap.other_page"])
+        with self._context.live.engine.tracer.stage("auth"):
+            caller = self._caller(headers, scope["endcap.other_page"])
         body = b""
         if self.operation.body:
             check_media(headers)

@@ -20,8 +20,9 @@ async def post_events(context: Context, incoming: Incoming) -> Response:
     """202 once the good events are durable and applied; 400 if there is none."""
     arrived = context.timer()
     received = context.now_ms()
-    records = decode_batch(incoming.body, "events")
-    events, refused = checked(records, lambda fields: checked_event(fields, received, incoming.caller))
+    with context.live.engine.tracer.stage("decode"):
+        records = decode_batch(incoming.body, "events")
+        events, refused = checked(records, lambda fields: checked_event(fields, received, incoming.caller))
     return await keep(context, Arrived(events, refused, len(records), arrived))
 
 
@@ -47,8 +48,6 @@ async def keep(context: Context, arrived: Arrived) -> Response:
     receipt = await context.live.append(events)
     now = context.timer()
     context.meters.event_batch(receipt.accepted, receipt.duplicates, len(refused), now)
-    if receipt.accepted:
-        context.meters.applied(now, now - arrived.at)
     unknown = dict(arrived.unknown or {}) or None
     return json_reply(EventReceipt(receipt.accepted, receipt.duplicates, receipt.offset, refused or None, unknown), 202)
 

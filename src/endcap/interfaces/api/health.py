@@ -18,6 +18,7 @@ from endcap.interfaces.api.schema import (
     StatsAnswer,
     TrainingStats,
 )
+from endcap.serving.canary import TARGET_SECONDS
 from endcap.serving.retraining import Retraining
 
 
@@ -52,6 +53,7 @@ def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001
         errors_per_second=_rate(series.errors, now - meters.started),
         recommend_ms=_percentiles(meters.recommend, now),
         freshness_ms=_percentiles(meters.freshness, now),
+        freshness_target_ms=TARGET_SECONDS * 1000,
         streams=context.streams.open,
         offset=state.offset,
         model=context.model_version,
@@ -59,9 +61,12 @@ def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001
         items=state.shop.size,
         users=len(state.users),
         events=state.events,
+        unreadable=state.unreadable,
+        unreadable_first=next(iter(state.unreadable_first.values()), None),
         uptime_seconds=round(now - meters.started, 3),
         series=series,
         training=_training(context.training),
+        check=context.nightly.last(),
     )
     return json_reply(answer)
 

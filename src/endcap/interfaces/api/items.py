@@ -11,12 +11,13 @@ from starlette.responses import Response
 from endcap.catalog.items import Item, ItemChange, parse_change
 from endcap.checks import parse_id
 from endcap.errors import InvalidFieldError, NotFoundError
+from endcap.events.schema import EVENT_TYPES
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.decoding import checked, decode_batch, decode_object
 from endcap.interfaces.api.events import nothing_kept
 from endcap.interfaces.api.operation import Incoming
 from endcap.interfaces.api.replies import json_reply
-from endcap.interfaces.api.schema import MAX_BATCH, ItemAnswer, ItemReceipt, Refusal, item_body
+from endcap.interfaces.api.schema import MAX_BATCH, ItemAnswer, ItemReceipt, ItemStats, Rates, Refusal, item_body
 
 
 async def put_items(context: Context, incoming: Incoming) -> Response:
@@ -50,6 +51,17 @@ async def delete_item(context: Context, incoming: Incoming) -> Response:
 def get_item(context: Context, incoming: Incoming) -> Response:
     """The item as it is now."""
     return json_reply(item_body(_find(context, incoming.path("item_id"))))
+
+
+def get_stats(context: Context, incoming: Incoming) -> Response:
+    """How much the item is wanted now, and usually is."""
+    item_id = _find(context, incoming.path("item_id")).item_id
+    row, popularity = context.state.items.row(item_id), context.state.popularity
+    rates = {
+        name: Rates(*(popularity.per_day(row, name, window) for window in popularity.WINDOWS)) for name in EVENT_TYPES
+    }
+    seen = {name: one for name, one in rates.items() if one.usual > 0}
+    return json_reply(ItemStats(item_id, seen, float(popularity.trend()[row])))
 
 
 def get_items(context: Context, incoming: Incoming) -> Response:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from endcap.serving.canary import TARGET_SECONDS
 from endcap.serving.freshness import Timings
 
 WINDOW_SECONDS = 60
@@ -22,6 +23,9 @@ _SLOTS = WINDOW_SECONDS + 2  # the whole minute, the second that runs, one to sp
 _RING_SIZE = 16_384
 _LISTS = frozenset({"POST /v1/recommend", "GET /v1/recommend/{recipe}"})
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, inf)
+
+_FRESHNESS_BUCKETS = (0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, TARGET_SECONDS, 0.035, 0.05, 0.1, 0.25, 1.0, inf)
+"""Close together about the target, which is one of them: the share that kept it can be told exactly."""
 
 
 class PerSecond:
@@ -106,9 +110,9 @@ class Meters:
         self._refused = events.labels("refused")
         self._freshness = Histogram(
             "endcap_freshness_seconds",
-            "From the arrival of an event to its being in every list, the disk included.",
+            "From an event of the server's own visitor to its first changed list, the disk included.",
             registry=self.registry,
-            buckets=_BUCKETS,
+            buckets=_FRESHNESS_BUCKETS,
         )
         self._fsync = Histogram(
             "endcap_fsync_seconds", "One write to the log, fsync included.", registry=self.registry, buckets=_BUCKETS
@@ -151,8 +155,8 @@ class Meters:
         self._refused.inc(refused)
         self.events.add(now, accepted)
 
-    def applied(self, now: float, seconds: float) -> None:
-        """Note that events were in every list ``seconds`` after they had come in."""
+    def fresh(self, now: float, seconds: float) -> None:
+        """Note that the canary's list followed its event by ``seconds``."""
         self._freshness.observe(seconds)
         self.freshness.add(now, seconds)
 

@@ -16,7 +16,15 @@ def get_models(context: Context, incoming: Incoming) -> Response:  # noqa: ARG00
     """Every version in the home folder, newest first."""
     active = context.model_version
     found = [
-        ModelInfo(one.version, one.version == active, one.created_ms, one.offset, dict(one.metrics), one.problem)
+        ModelInfo(
+            one.version,
+            one.version == active,
+            one.created_ms,
+            one.offset,
+            len(context.live.erased_under(one.offset)),
+            dict(one.metrics),
+            one.problem,
+        )
         for one in list_versions(Home(context.home).models)
     ]
     return json_reply(ModelsAnswer(active, context.live.model_problem, found))

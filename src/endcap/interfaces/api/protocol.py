@@ -36,7 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, admission: Admission | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._admission = admission or Admission(time.monotonic)
+        self._admission = admission or Admission(time.monotonic, time.thread_time)
         self._refusing = False
         self._head_bytes = 0
         self._in_head = True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import msgspec
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from endcap.serving.page import page
 
 PAGE = "page"
 """The recipe of several rows."""
-LATER_RECIPES = frozenset({"buy-again", "users", "audience"})
+LATER_RECIPES = frozenset({"users", "audience"})
 
 LIST_PARAMETERS = (
     Parameter("user_id", "The shop's own id of a known user."),
@@ -48,7 +48,9 @@ _decode = msgspec.json.Decoder(RecommendRequest).decode
 
 def post_recommend(context: Context, incoming: Incoming) -> Response:
     """One list for one visitor. An unknown visitor gets a list like any other."""
-    return _reply(context, decode(_decode, incoming.body), incoming)
+    with context.live.engine.tracer.stage("decode"):
+        wanted = decode(_decode, incoming.body)
+    return _reply(context, wanted, incoming)
 
 
 def get_recommend(context: Context, incoming: Incoming) -> Response:
@@ -60,23 +62,32 @@ def get_recommend(context: Context, incoming: Incoming) -> Response:
 def _reply(context: Context, wanted: RecommendRequest, incoming: Incoming) -> Response:
     if wanted.recipe == PAGE:
         return json_reply(page_answer(context, to_request(replace(wanted, recipe="for-you"), incoming)))
-    return json_reply(answer(context, to_request(wanted, incoming)))
+    made = answer(context, to_request(wanted, incoming))
+    with context.live.engine.tracer.stage("encode"):
+        return json_reply(made)
 
 
 def answer(context: Context, request: Request) -> RecommendAnswer:
-    """The list for ``request``, made now."""
+    """The list for ``request``, made now; it goes out."""
+    made, show = drafted(context, request)
+    show()
+    return made
+
+
+def drafted(context: Context, request: Request) -> tuple[RecommendAnswer, Callable[[], None]]:
+    """The list for ``request``, made now, and what must be called before it goes out."""
     started, now = context.timer(), context.now_ms()
     made = context.live.engine.recommend(request, now)
-    _show(context, request, made, now)
-    return _to_answer(made, round((context.timer() - started) * 1000, 3))
+    shown = _to_answer(made, round((context.timer() - started) * 1000, 3))
+    return shown, partial(_show, context, request, made, now)
 
 
 def page_answer(context: Context, request: Request) -> RecommendAnswer:
     """The rows of a page for who asks ``request``, made now."""
     started, now = context.timer(), context.now_ms()
     rows = page(context.live.engine, request, now)
-    for row in rows:
-        _show(context, row.request, row.answer, now)
+    for number, row in enumerate(rows, 1):
+        _show(context, row.request, row.answer, now, number)
     took_ms = round((context.timer() - started) * 1000, 3)
     engine = context.live.engine
     return RecommendAnswer(
@@ -89,10 +100,11 @@ def page_answer(context: Context, request: Request) -> RecommendAnswer:
     )
 
 
-def _show(context: Context, request: Request, made: Answer, now: int) -> None:
+def _show(context: Context, request: Request, made: Answer, now: int, page_row: int = 0) -> None:
     """Note in the log that the list goes out."""
     engine = context.live.engine
-    context.live.show(served(request, made, now, engine.state.items, engine.contents.waiting == 0))
+    with engine.tracer.stage("served"):
+        context.live.show(served(request, made, now, engine.state.items, engine.contents.waiting == 0, page_row))
 
 
 def to_request(wanted: RecommendRequest, incoming: Incoming) -> Request:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
+from endcap.evaluation.attribution import Report as AttributionReport
 from endcap.events.dialects.ga4 import GA4
 from endcap.events.dialects.retail import RETAIL
 from endcap.events.dialects.segment import SEGMENT
 from endcap.interfaces.api import (
+    attribution,
     console,
     dialects,
+    erasure,
     events,
     health,
     items,
@@ -26,10 +29,13 @@ from endcap.interfaces.api import (
     users,
     why,
 )
+from endcap.interfaces.api import rule_schema as r
 from endcap.interfaces.api import schema as s
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import ADMIN, LISTS, PUBLIC, READ, WRITES, Incoming, Operation, Parameter
 from endcap.interfaces.api.visitors import post_token
+from endcap.pipelines.erase import Receipt as Erased
+from endcap.pipelines.export import Export
 from endcap.serving.rebuild import Why
 
 _EVENT = {"type": "view", "visitor_id": "v1", "item_id": "22423", "event_id": "e1"}
@@ -180,6 +186,14 @@ CATALOGUE = (
         example=_ITEM,
     ),
     Operation(
+        "GET",
+        "/v1/item-stats/{item_id:path}",
+        items.get_stats,
+        "How much an item is wanted, and whether that rises",
+        READ,
+        s.ItemStats,
+    ),
+    Operation(
         "PATCH",
         "/v1/items/{item_id:path}",
         items.patch_item,
@@ -195,32 +209,68 @@ CATALOGUE = (
 )
 
 RULES = (
-    Operation("GET", "/v1/rules", rules.get_rules, "What the shop has told the lists to do", READ, s.RulesAnswer),
-    Operation("GET", "/v1/rules/{id:path}", rules.get_rule, "One rule", READ, s.RuleStatus),
+    Operation("GET", "/v1/rules", rules.get_rules, "What the shop has told the lists to do", READ, r.RulesAnswer),
+    Operation("GET", "/v1/rules/{id:path}", rules.get_rule, "One rule", READ, r.RuleStatus),
     Operation(
         "PUT",
         "/v1/rules/{id:path}",
         rules.put_rule,
         "The whole rule; what was there is replaced",
         ADMIN,
-        s.RuleReceipt,
-        body=(s.RuleBody,),
+        r.RuleReceipt,
+        body=(r.RuleBody,),
         example={"action": "boost", "where": "price > 10 AND title LIKE '%stand%'", "value": 0.2},
     ),
-    Operation("DELETE", "/v1/rules/{id:path}", rules.delete_rule, "The end of a rule", ADMIN, s.RuleReceipt),
+    Operation("DELETE", "/v1/rules/{id:path}", rules.delete_rule, "The end of a rule", ADMIN, r.RuleReceipt),
     Operation(
         "GET",
         "/v1/rule-preview",
         rules.get_preview,
         "How many items a condition is true for",
         READ,
-        s.RulePreview,
+        r.RulePreview,
         parameters=rules.PREVIEW_PARAMETERS,
+    ),
+    Operation(
+        "POST",
+        "/v1/rule-preview",
+        rules.post_preview,
+        "What lists become with a rule that is not put yet",
+        READ,
+        r.TrialAnswer,
+        body=(r.TrialRequest,),
+        example={"rule": {"action": "exclude", "where": "price > 10"}, "recipes": ["popular"]},
     ),
 )
 
 OPERATOR = (
-    Operation("GET", "/v1/users/{id:path}", users.get_user, "What is known of a user", READ, s.UserAnswer),
+    Operation(
+        "GET",
+        "/v1/users/{id:path}/export",
+        erasure.get_export,
+        "All that is held of a person: events, served lists, profile",
+        ADMIN,
+        Export,
+        parameters=erasure.PERSON_PARAMETERS,
+    ),
+    Operation(
+        "GET",
+        "/v1/users/{id:path}",
+        users.get_user,
+        "What is known of a user",
+        READ,
+        s.UserAnswer,
+        parameters=erasure.PERSON_PARAMETERS,
+    ),
+    Operation(
+        "DELETE",
+        "/v1/users/{id:path}",
+        erasure.delete_user,
+        "Erase a person from the log, the state, every file of the home and the server's memory, for ever",
+        ADMIN,
+        Erased,
+        parameters=erasure.PERSON_PARAMETERS,
+    ),
     Operation(
         "GET",
         "/v1/why",
@@ -246,6 +296,15 @@ OPERATOR = (
         "What the imports kept and dropped, and what evaluations found",
         READ,
         s.ReportsAnswer,
+    ),
+    Operation(
+        "GET",
+        "/v1/reports/attribution",
+        attribution.get_attribution,
+        "What the lists bring: views, clicks, purchases and revenue by recipe, day, model or row of a page",
+        READ,
+        AttributionReport,
+        parameters=attribution.ATTRIBUTION_PARAMETERS,
     ),
     Operation("GET", "/v1/stats", health.get_stats, "The last minute, for charts", READ, s.StatsAnswer),
     Operation(

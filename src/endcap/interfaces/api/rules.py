@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 from starlette.responses import Response
 
@@ -10,13 +13,24 @@ from endcap.catalog.rules import MAX_RULES, Rule, RuleChange, parse_rule
 from endcap.checks import parse_id
 from endcap.errors import InvalidFieldError, NotFoundError
 from endcap.interfaces.api.context import Context
-from endcap.interfaces.api.decoding import decode_object
+from endcap.interfaces.api.decoding import decode, decode_object
 from endcap.interfaces.api.operation import Incoming, Parameter
 from endcap.interfaces.api.replies import json_reply
-from endcap.interfaces.api.schema import RuleBody, RulePreview, RuleReceipt, RuleSample, RulesAnswer, RuleStatus
-from endcap.serving.engine import RECIPES
+from endcap.interfaces.api.rule_schema import (
+    RuleBody,
+    RulePreview,
+    RuleReceipt,
+    RuleSample,
+    RulesAnswer,
+    RuleStatus,
+    TrialAnswer,
+    TrialList,
+    TrialRequest,
+)
+from endcap.serving.engine import RECIPES, Engine, Request
 
 SAMPLES = 10
+_decode_trial = msgspec.json.Decoder(TrialRequest).decode
 PREVIEW_PARAMETERS = (
     Parameter("where", "The condition.", required=True),
     Parameter("kind", "Only items of this kind."),
@@ -43,12 +57,39 @@ async def put_rule(context: Context, incoming: Incoming) -> Response:
     if name not in rules and len(rules) >= MAX_RULES:
         raise InvalidFieldError("id", f"there are {len(rules)} rules, which is the limit: delete one first")
     context.live.engine.visibility.matching(rule.where)
-    return await _receipt(context, RuleChange(name, rule))
+    return await _receipt(context, RuleChange(name, rule, _who(context, incoming)))
 
 
 async def delete_rule(context: Context, incoming: Incoming) -> Response:
     """The end of a rule."""
-    return await _receipt(context, RuleChange(_find(context, incoming.path("id")).id, None))
+    return await _receipt(context, RuleChange(_find(context, incoming.path("id")).id, None, _who(context, incoming)))
+
+
+def post_preview(context: Context, incoming: Incoming) -> Response:
+    """Lists without and with a rule that is not put: nothing is stored, and no visitor sees it."""
+    wanted = decode(_decode_trial, incoming.body)
+    fields = msgspec.to_builtins(wanted.rule)
+    rule = parse_rule({**fields, "id": fields.get("id", "preview")}, RECIPES)
+    engine, now = context.live.engine, context.now_ms()
+    engine.visibility.matching(rule.where)
+    trial = engine.with_rule(RuleChange(rule.id, replace(rule, begins=None, until=None)))
+    user, visitor = (None if one is None else str(one) for one in (wanted.user_id, wanted.visitor_id))
+    lists = []
+    for recipe in wanted.recipes:
+        asked = Request(recipe, user, visitor, item_ids=tuple(map(str, wanted.item_ids)), k=wanted.k)
+        lists.append(TrialList(recipe, *(_samples(one, asked, now) for one in (engine, trial))))
+    return json_reply(TrialAnswer(lists))
+
+
+def _samples(engine: Engine, asked: Request, now: int) -> list[RuleSample]:
+    ids = [one.item_id for one in engine.recommend(asked, now).items]
+    items = [engine.state.shop.get(item_id) for item_id in ids]
+    return [RuleSample(item.item_id, item.title) for item in items if item is not None]
+
+
+def _who(context: Context, incoming: Incoming) -> str | None:
+    """The scope of the caller's key; None where the server asks for none."""
+    return None if context.keys.open else incoming.caller.scope
 
 
 def get_preview(context: Context, incoming: Incoming) -> Response:
@@ -75,7 +116,11 @@ def _status(context: Context, rule: Rule) -> RuleStatus:
     fields = {{"from": "from_"}.get(name, name): value for name, value in rule.fields().items()}
     body = RuleBody(**fields)  # type: ignore[arg-type]  # parse_rule checked them
     return RuleStatus(
-        body, rule.in_force(rule.recipe, now), visibility.count(rule.id, now), visibility.problem(rule.id, now)
+        body,
+        rule.in_force(rule.recipe, now),
+        visibility.count(rule.id, now),
+        visibility.problem(rule.id, now),
+        *context.state.shop.rule_changed(rule.id),
     )
 
 

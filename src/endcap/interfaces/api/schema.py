@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from endcap.catalog.items import KINDS, Item
-from endcap.catalog.rules import ACTIONS, MAX_WHERE_LENGTH, PER
 from endcap.events.schema import EVENT_TYPES
+from endcap.interfaces.api.nightly import DigestCheck
 from endcap.serving.engine import RECIPES
 
 MAX_K = 1_000
@@ -167,59 +167,23 @@ class ItemAnswer(Struct):
     items: list[ItemBody]
 
 
-class RuleBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What the shop tells the lists to do with the items that ``where`` is true for."""
+class Rates(Struct):
+    """Events a day of one type."""
 
-    action: Annotated[str, Meta(extra_json_schema={"enum": list(ACTIONS)})]
-    where: Annotated[str, Meta(max_length=MAX_WHERE_LENGTH)]
-    id: Id | None = None
-    recipe: Recipe | None = None
-    kind: Kind | None = None
-    value: float | None = None
-    per: Annotated[str, Meta(extra_json_schema={"enum": list(PER)})] | None = None
-    from_: Moment | None = msgspec.field(default=None, name="from")
-    until: Moment | None = None
+    recent: float
+    """Over the last days: those of a week ago count half."""
+    usual: float
+    """Over the last months: those of 90 days ago count half."""
 
 
-class RuleStatus(Struct):
-    """A rule as it was put, and how it does now."""
-
-    rule: RuleBody
-    in_force: bool
-    """Whether its dates hold now."""
-    matches: int
-    """Items of the catalogue that it concerns."""
-    problem: str | None
-    """Why it concerns none: the catalogue has become such that it cannot be evaluated; null where it can."""
-
-
-class RulesAnswer(Struct):
-    """The rules, in the order in which they were first put."""
-
-    rules: list[RuleStatus]
-
-
-class RuleReceipt(Struct):
-    """The change is durable, and every list from ``offset`` on honours it."""
-
-    id: str
-    offset: int
-
-
-class RuleSample(Struct):
-    """An item that a condition is true for."""
+class ItemStats(Struct):
+    """How much an item is wanted. The half-lives are ``state.trending_half_life_days`` and ``popular_...``."""
 
     item_id: str
-    title: str
-
-
-class RulePreview(Struct):
-    """What a condition is true for: of ``items`` in the catalogue; ``shown`` of them may be in a list now."""
-
-    matches: int
-    shown: int
-    items: int
-    samples: list[RuleSample]
+    per_day: dict[str, Rates]
+    """By type of event, those that there were."""
+    trend: float
+    """All events by their weights, a day: recent over usual. 1 is steady, above is rising; 0 without any."""
 
 
 class Refusal(Struct, omit_defaults=True):
@@ -338,12 +302,20 @@ class UserAnswer(Struct):
 
     id: str
     kind: Annotated[str, Meta(extra_json_schema={"enum": ["user", "visitor"]})]
+    user_id: str | None
+    """Whose all this is: a visitor that was identified answers with its user; null where it is nobody's but its own."""
     counts: dict[str, int]
     last_time: int
     events: list[UserEvent]
+    remembered: int
+    """How many events lists follow from; ``events`` are the newest 50 of them."""
     session: list[str]
     interests: dict[str, list[Interest]]
     """By ``category``, ``brand`` and ``price`` (from a power of two to the next), the strongest first."""
+    dismissed: list[str]
+    """Items that they do not want to see again, the newest first."""
+    without_consent: bool
+    """Whether something of the open visit was done without consent: it is in no count, interest or model."""
 
 
 class ModelInfo(Struct):
@@ -355,6 +327,8 @@ class ModelInfo(Struct):
     """Milliseconds since 1970."""
     offset: int
     """The log offset that it was learnt up to."""
+    erasures: int
+    """Since then, of people whom it had learnt from; above 0 it should be replaced: run endcap train."""
     metrics: dict[str, float]
     problem: str | None
     """Why it cannot serve; null where nothing is known against it."""
@@ -445,7 +419,9 @@ class StatsAnswer(Struct):
     errors_per_second: float
     recommend_ms: Percentiles
     freshness_ms: Percentiles
-    """From the arrival of an event to its being in every list, the disk included."""
+    """From an event of the server's own visitor to its first changed list, the disk included."""
+    freshness_target_ms: float
+    """What their p99 should not exceed."""
     streams: int
     offset: int
     model: str | None
@@ -453,9 +429,15 @@ class StatsAnswer(Struct):
     items: int
     users: int
     events: int
+    unreadable: int
+    """Entries of the log that were set aside because they cannot be read; 0 in a sound one."""
+    unreadable_first: str | None
+    """What is wrong with the first of them, and what to do."""
     uptime_seconds: float
     series: Series
     training: TrainingStats | None
+    check: DigestCheck | None
+    """What ``endcap replay --check`` found last; null before the first."""
     """None where the server trains nothing."""
 
 

@@ -8,26 +8,29 @@ import gc
 import ipaddress
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 import uvloop
 
+from endcap.backends.trace.off import NoTracer
 from endcap.config import Home, ServeConfig
-from endcap.errors import ConfigError
+from endcap.errors import ConfigError, ModelError, NotFoundError
 from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
+from endcap.interfaces.api.child import command
 from endcap.interfaces.api.context import Context, Streams
 from endcap.interfaces.api.meters import Meters
 from endcap.interfaces.api.origins import Origins, is_loopback
 from endcap.interfaces.api.protocol import BoundedProtocol
 from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
-from endcap.models.persistence import list_versions
+from endcap.models.persistence import list_versions, read_manifest
+from endcap.protocols import Tracer
+from endcap.serving.canary import Canary
 from endcap.serving.live import Live
 from endcap.serving.retraining import Retraining
 
@@ -46,6 +49,7 @@ class ServerOptions:
     keep_alive_seconds: int = 30
     retrain_every_seconds: float | None = None
     """None: the server trains nothing."""
+    tracer: Tracer = field(default_factory=NoTracer)
     shopify: ShopifySecrets = NO_SECRETS
 
 
@@ -105,42 +109,54 @@ def serve(live: Live, bound: socket.socket, options: ServerOptions, ready: Calla
 def create_context(live: Live, options: ServerOptions) -> Context:
     """What the handlers work on, with the clocks of this machine."""
     started = time.monotonic()
+    meters = Meters(started)
     context = Context(
         live=live,
         home=options.home,
         config=options.config,
         keys=options.keys,
         origins=Origins(options.config.allowed_origins, options.keys.open),
-        meters=Meters(started),
+        meters=meters,
         now_ms=live.clock,
         timer=time.monotonic,
-        training=_retraining(options, live.clock),
+        training=_retraining(options, live),
         shopify=options.shopify,
+        canary=_canary(live, options.config.canary_seconds, meters),
     )
     context.watch()
     return context
 
 
-def _retraining(options: ServerOptions, now_ms: Callable[[], int]) -> Retraining | None:
+def _canary(live: Live, every_seconds: float, meters: Meters) -> Canary | None:
+    if every_seconds == 0:
+        return None
+    return Canary(live, every_seconds, time.monotonic, lambda seconds: meters.fresh(time.monotonic(), seconds))
+
+
+def _retraining(options: ServerOptions, live: Live) -> Retraining | None:
     every = options.retrain_every_seconds
     if every is None:
         return None
     models = Home(options.home).models
-    command = [
-        sys.executable,
-        "-m",
-        "endcap.interfaces.cli.main",
-        "train",
-        "--home",
-        str(options.home.resolve()),
-        "--json",
-    ]
     return Retraining(
-        command, every, lambda: max((one.created_ms for one in list_versions(models)), default=None), now_ms
+        command(["train", "--json"], options.home.resolve()),
+        every,
+        lambda: max((one.created_ms for one in list_versions(models)), default=None),
+        live.clock,
+        lambda: _is_outlived(live, models),
     )
 
 
+def _is_outlived(live: Live, models: Path) -> bool:
+    """Whether the version that serves has learnt from somebody who was erased since."""
+    try:
+        return bool(live.erased_under(read_manifest(models / live.engine.model.version).offset))
+    except (ModelError, NotFoundError):
+        return False
+
+
 async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready: Callable[[str], None]) -> None:
+    live.engine.tracer = options.tracer
     await live.start()
     gc.collect()
     gc.freeze()  # the shop stays: a full collection would walk 200,000 objects, 75 ms in the middle of a request
@@ -160,12 +176,17 @@ async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready
             timeout_keep_alive=options.keep_alive_seconds,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        watching = asyncio.create_task(context.admission.watch())
+        watching = [asyncio.create_task(context.admission.watch())]
+        if context.canary is not None:
+            watching.append(asyncio.create_task(context.canary.keep()))
         async with contextlib.nullcontext() if context.training is None else context.training.kept():
             await _Server(config, context.streams, lambda: ready(base_address(bound))).serve([bound])
-        watching.cancel()
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
     finally:
         await live.stop()
+        await asyncio.to_thread(options.tracer.close)
 
 
 class _Server(uvicorn.Server):

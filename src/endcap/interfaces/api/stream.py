@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from endcap.errors import OverloadedError
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import Incoming
-from endcap.interfaces.api.recommend import answer, from_parameters, to_request
+from endcap.interfaces.api.recommend import drafted, from_parameters, to_request
 from endcap.interfaces.api.schema import RecommendAnswer
 from endcap.serving.engine import Request
 
@@ -84,10 +84,11 @@ class _Stream:
         """The list as an event; None if it is the one that was sent last."""
         async with self._context.streams.turn:
             await asyncio.sleep(0)  # a change that concerns every stream must not hold up the requests
-            made = answer(self._context, self._request)
+            made, show = drafted(self._context, self._request)
         shown = [(item.item_id, item.reason) for item in made.items]
         if shown == self._sent:
             return None
+        show()
         self._sent = shown
         return _event(made)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import msgspec
 from starlette.responses import Response
 
 from endcap.errors import EndcapError, InvalidFieldError, ModelError, NotFoundError, OverloadedError
+from endcap.interfaces.api.child import answer_of
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.operation import Incoming, Parameter
 from endcap.interfaces.api.schema import ErrorAnswer
@@ -33,7 +33,6 @@ _OPTIONS = {
 }
 SECONDS = 60.0
 """After that, the log is too long for a person who waits: ``endcap why`` has no limit."""
-_CALLERS_MISTAKE = 2
 _AT_A_TIME = asyncio.Semaphore(1)
 
 
@@ -52,12 +51,8 @@ async def get_why(context: Context, incoming: Incoming) -> Response:
     async with _AT_A_TIME:
         await context.live.settle()  # what was served a moment ago is in the log then
         arguments = [f"{_OPTIONS[name]}={value}" for name, value in asked.items()]
-        status, out, problem = await _run(["why", "--json", f"--home={context.home}", *arguments])
-    if status == 0:
-        return Response(out, media_type="application/json")
-    if status != _CALLERS_MISTAKE:
-        raise RuntimeError(f"endcap why ended with {status}: {problem}")
-    raise _error(out, problem)
+        out = await answer_of(["why", "--json", *arguments], context.home, SECONDS, _error)
+    return Response(out, media_type="application/json")
 
 
 def _error(out: bytes, problem: str) -> EndcapError:
@@ -70,26 +65,3 @@ def _error(out: bytes, problem: str) -> EndcapError:
         if detail.code == known.code:
             return known(detail.message)
     return InvalidFieldError(detail.field or "request_id", detail.message)
-
-
-async def _run(arguments: list[str]) -> tuple[int, bytes, str]:
-    """Exit status, standard output, standard error of ``endcap`` with ``arguments``."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "endcap.interfaces.cli.main",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, problem = await process.communicate()
-    except TimeoutError:
-        raise OverloadedError(f"the list was not made again within {SECONDS:g} s: run 'endcap why' instead") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0, out, problem.decode(errors="replace")

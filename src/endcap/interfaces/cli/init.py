@@ -25,6 +25,10 @@ COMMENTS = {
     "state.max_dismissed": "Items that a user does not want to see again; the oldest go first.",
     "state.max_identified": "Visitors known to be a user; the one identified longest ago is somebody new again.",
     "state.max_private_visits": "People who are served without consent at a time; the oldest visits go first.",
+    "state.attribution_days": "An event counts for a list that was served at most so many days before it.",
+    "state.report_days": "Days whose lists `endcap attribution` reports on; the oldest go first.",
+    "state.max_attributed_lists": "Lists known to have been rendered or clicked; one that goes would count as new.",
+    "state.max_attributed_items": "Items that lists have led people to, for purchases that name no list.",
     "state.rating_middle": "A rate or a review whose rating is below this says nothing about taste.",
     "state.trending_half_life_days": "After so many days an event counts half in `trending`.",
     "state.popular_half_life_days": "The same in `popular`.",
@@ -36,6 +40,7 @@ COMMENTS = {
     "serve.allowed_origins": "Web origins whose pages may call the API with an `events` key.",
     "serve.max_streams": "Open event streams at a time.",
     "serve.keep_served_days": "Days that what was shown is kept, for `endcap why`; 0: nothing of it is written.",
+    "serve.canary_seconds": "How often the server measures how soon a list follows an event; 0: never.",
     "train": "What `endcap train` learns.",
     "train.models": "Members of the blend, by name; none named: all. `endcap train --models` goes before it.",
     "train.validation_days": "The last days of the log, on which the weights of the blend are learnt.",
@@ -43,6 +48,7 @@ COMMENTS = {
     "train.als_l2": "Its ridge penalty.",
     "train.als_alpha": "Confidence of an interaction of weight w: 1 + als_alpha * w.",
     "train.als_epochs": "Passes over the data.",
+    "train.due_after": "Share of an item's usual repurchase interval after which it is due again.",
     "train.seed": "The same seed and the same log give the same model.",
 }
 """What ``init`` writes above each table and key of config.toml."""

@@ -28,7 +28,11 @@ COMMANDS = {
     "replay": ("replay", "The state of any moment from the log alone, and its digest."),
     "why": ("why", "Why an item was in a list of the past, or why not."),
     "recommend": ("recommend", "One list, without a server."),
+    "attribution": ("attribution", "What the lists bring: clicks, purchases, revenue."),
     "plan": ("plan", "Predict the memory and the disk that a shop takes."),
+    "export": ("export", "All that is held of a person."),
+    "erase": ("erase", "Erase people from all that the home holds."),
+    "repair": ("repair", "Find damage in the log, and keep all that can be read."),
     "backup": ("backup", "Write a home, served or not, to one file."),
     "restore": ("backup", "Make a home of such a file."),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from endcap import wiring
+from endcap.backends.trace.environment import tracer
 from endcap.config import Config, Home, ServeConfig, load_config
 from endcap.errors import ConfigError, HomeError
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
@@ -19,6 +20,8 @@ from endcap.interfaces.cli.durations import duration
 from endcap.interfaces.cli.logs import FORMATS, configure_logging
 from endcap.interfaces.cli.progress import progress_bar
 from endcap.pipelines.planning import available_memory, check_fits
+from endcap.pipelines.repair import look_at_write_ahead_log
+from endcap.state.fold import State
 
 
 def check_port(config: ServeConfig) -> None:
@@ -36,17 +39,28 @@ def run_server(
     keys = _keys()
     shopify = ShopifySecrets.parse(os.environ.get(SHOPIFY_VARIABLE, ""))
     check_access(config.serve, keys)
+    look_at_write_ahead_log(Home(home).log)  # first: whoever opens the log makes SQLite forget what is damaged
     check_fits(Home(home), available_memory())
+    told = tracer(os.environ)
     bound = bind(config.serve)  # first, because opening a large home takes a while
     try:
         with progress_bar("reading the log") as show:
             live = wiring.open_live(home, config, show)
         if live.model_problem is not None:
             click.echo(f"endcap: {live.model_problem}; until then lists show what is in demand", err=True)
-        options = ServerOptions(home, config.serve, keys, keep_alive_seconds, retrain_every_seconds, shopify)
+        _say_unreadable(live.engine.state)
+        options = ServerOptions(home, config.serve, keys, keep_alive_seconds, retrain_every_seconds, told, shopify)
         serve(live, bound, options, lambda address: _announce(address, keys))
     finally:
         bound.close()
+
+
+def _say_unreadable(state: State) -> None:
+    for sentence in state.unreadable_first.values():
+        click.echo(f"endcap: set aside: {sentence}", err=True)
+    more = state.unreadable - len(state.unreadable_first)
+    if more:
+        click.echo(f"endcap: set aside: {more:,} more entries of the log", err=True)
 
 
 def _keys() -> Keys:

@@ -86,13 +86,15 @@ def story(found: Why) -> list[str]:
             for one in trace.proposed
         ),
     ]
+    if trace.due is not None:
+        lines.append(f"  due again from {datetime.fromtimestamp(trace.due / 1000, UTC):%Y-%m-%d %H:%M} UTC on")
     if trace.rank is not None:
         visible = "" if trace.rank_visible is None else f", {trace.rank_visible:,} of what may be shown"
         lines.append(f"  score {trace.score:.4f}: no. {trace.rank:,} of all{visible}")
     lines.append(f"The list of {when} by model {found.model}, log entry {found.offset:,}: {', '.join(found.items)}")
     if found.same is not None:
         lines.append(_SAME[found.same, found.settled])
-    return lines
+    return lines if found.note is None else [*lines, found.note]
 
 
 _SAME = {

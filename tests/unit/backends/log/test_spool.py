@@ -93,3 +93,19 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="cannot be used"):
         Spool(tmp_path / "file" / "spool")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_was_released_is_not_left_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    spool = Spool(path, capacity=256)
+    sizes = [spool.append(record(number, 60)) for number in range(2)]
+    spool.release(sizes[0])
+    spool.append(record(2, 60))  # goes round the end of the ring
+    spool.release(sizes[1])
+    stored = path.read_bytes()
+    assert b"served/2" in stored
+    assert b"served/0" not in stored
+    assert b"served/1" not in stored
+    spool.clear()
+    assert path.read_bytes()[64:] == bytes(256)
+    spool.close()

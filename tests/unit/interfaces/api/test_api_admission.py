@@ -15,7 +15,16 @@ import uvicorn
 from tests.unit.interfaces.api.conftest import Shop
 from uvicorn.server import ServerState
 
-from endcap.interfaces.api.admission import AHEAD, LATE_SECONDS, Admission
+from endcap.interfaces.api.admission import (
+    AHEAD,
+    BURST,
+    CALM_SECONDS,
+    CROWD,
+    LATE_SECONDS,
+    SAMPLE_SECONDS,
+    STANDING_SECONDS,
+    Admission,
+)
 from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.protocol import BoundedProtocol
 
@@ -23,19 +32,41 @@ LATE = 10 * LATE_SECONDS
 LIST = b"/v1/recommend"
 
 
+class Loop:
+    """An admission, a clock that its samples move, and a thread that is busy for a share of the time."""
+
+    def __init__(self, busy: float = 1.0) -> None:
+        self.now = self.worked = 0.0
+        self.busy = busy
+        self.admission = Admission(lambda: self.now, lambda: self.worked)
+
+    def sample(self, late: float, after: float = SAMPLE_SECONDS) -> None:
+        """Something due ``after`` seconds after the last sample comes ``late`` seconds late."""
+        self.now += after + late
+        self.worked += self.busy * (after + late)
+        self.admission.sample(late)
+
+    def ask(self, times: int, waiting: int) -> int:
+        """How many of so many lists are let in while so many wait."""
+        self.admission.waiting = waiting
+        return sum(self.admission.admits(LIST) for _ in range(times))
+
+
 def loaded(late: float = LATE, waiting: int = AHEAD) -> Admission:
-    admission = Admission(lambda: 0.0)
+    loop = Loop()
+    loop.admission.waiting = CROWD
     for _ in range(100):
-        admission.sample(late)
-    admission.waiting = waiting
-    return admission
+        loop.sample(late)
+    loop.admission.waiting = waiting
+    return loop.admission
 
 
-def test_in_a_calm_loop_everybody_is_let_in_however_many_wait() -> None:
-    assert loaded(late=0.0, waiting=1_000).admits(LIST)
+def test_a_calm_loop_lets_a_burst_in_and_no_more() -> None:
+    assert loaded(late=0.0, waiting=BURST - 1).admits(LIST)
+    assert not loaded(late=0.0, waiting=BURST).admits(LIST)
 
 
-def test_in_a_congested_loop_a_few_may_wait_and_who_is_refused_is_counted() -> None:
+def test_in_a_congested_loop_one_may_wait_and_who_is_refused_is_counted() -> None:
     assert loaded(waiting=AHEAD - 1).admits(LIST)
     admission = loaded()
     assert not admission.admits(LIST)
@@ -50,31 +81,66 @@ def test_what_one_looks_at_when_something_is_wrong_is_answered(path: bytes) -> N
 
 
 def test_a_loop_that_is_late_now_and_then_is_not_congested() -> None:
-    admission = loaded(late=0.0)
+    loop = Loop()
+    loop.admission.waiting = CROWD
     for _ in range(100):
-        for late in (0.03, 0.02, 0.01, 0.005, 0.0):
-            admission.sample(late)
-    assert admission.admits(LIST)
+        for late in (0.018, 0.0, 0.004, 0.0):
+            loop.sample(late)
+    assert not loop.admission.congested
 
 
-def test_a_standing_queue_is_congestion_at_its_fifth_sample_and_until_the_loop_is_calm() -> None:
-    admission = loaded(late=0.0)
-    for _ in range(4):
-        admission.sample(0.006)
-    assert admission.admits(LIST)
-    admission.sample(0.006)
-    assert not admission.admits(LIST)
-    for late in (0.0, 0.004, 0.0, 0.004) * 10:
-        admission.sample(late)
-    assert not admission.admits(LIST)  # what is let in keeps it busy: no reason to let everybody in
-    for _ in range(20):
-        admission.sample(0.0)
-    assert admission.admits(LIST)
+def test_a_queue_is_standing_by_its_time_not_by_its_samples() -> None:
+    quick, slow = Loop(), Loop()
+    quick.admission.waiting = slow.admission.waiting = CROWD
+    for _ in range(2):
+        quick.sample(0.003, after=0.002)
+    assert not quick.admission.congested  # 8 ms
+    for _ in range(2):
+        quick.sample(0.003, after=0.002)
+    assert not quick.admission.congested  # 18 ms
+    quick.sample(0.003, after=0.002)
+    assert quick.admission.congested  # 23 ms
+    slow.sample(STANDING_SECONDS + 0.001)  # a single one, in a loop that comes this late to ask
+    assert slow.admission.congested
+
+
+def test_what_one_page_asks_for_is_no_queue_however_slow_an_answer() -> None:
+    loop = Loop()
+    loop.admission.waiting = CROWD - 1
+    loop.sample(10 * STANDING_SECONDS)
+    assert not loop.admission.congested
+
+
+@pytest.mark.parametrize(("busy", "asked"), [(0.95, 1), (0.5, 2), (1.0, 20)])
+def test_congestion_lasts_while_what_comes_would_not_fit(busy: float, asked: int) -> None:
+    loop = Loop(busy)
+    loop.admission.waiting = CROWD
+    loop.sample(LATE)
+    loop.sample(LATE)
+    for _ in range(3 * round(CALM_SECONDS / SAMPLE_SECONDS)):
+        loop.ask(1, waiting=0)
+        loop.ask(asked - 1, waiting=AHEAD)  # the loop is on time only because these are refused
+        loop.sample(0.0)
+        assert loop.admission.congested
+
+
+@pytest.mark.parametrize(("busy", "asked"), [(0.85, 1), (0.4, 2), (0.02, 20)])
+def test_congestion_ends_when_what_comes_fits_again(busy: float, asked: int) -> None:
+    loop = Loop(busy)
+    loop.admission.waiting = CROWD
+    loop.sample(LATE)
+    loop.sample(LATE)
+    assert loop.admission.congested
+    for _ in range(round(CALM_SECONDS / SAMPLE_SECONDS) + 2):
+        loop.ask(1, waiting=0)
+        loop.ask(asked - 1, waiting=AHEAD)
+        loop.sample(0.0)
+    assert not loop.admission.congested
 
 
 def test_the_loop_is_asked_how_late_it_is() -> None:
     async def held_up() -> tuple[float, float]:
-        admission = Admission(time.monotonic)
+        admission = Admission(time.monotonic, time.thread_time)
         watching = asyncio.create_task(admission.watch())
         await asyncio.sleep(0.2)
         calm = admission.late_seconds

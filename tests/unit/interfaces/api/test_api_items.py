@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,22 @@ def test_an_item_as_it_was_put(shop: Any) -> None:
         "in_stock": True,
         "attributes": {"set": 6},
     }
+
+
+def test_how_much_an_item_is_wanted(shop: Any) -> None:
+    shop.call("PUT", "/v1/items/wanted", json={"title": "Wanted"})
+    events = [{"type": kind, "visitor_id": "v", "item_id": "wanted"} for kind in ("view", "view", "purchase")]
+    shop.call("POST", "/v1/events", json={"events": events})
+    found = shop.call("GET", "/v1/item-stats/wanted").json()
+    assert found["item_id"] == "wanted"
+    assert found["per_day"].keys() == {"view", "purchase"}
+    views, bought = found["per_day"]["view"], found["per_day"]["purchase"]
+    # Just now: each counts 1 in windows of half-lives of 7 and of 90 days, whose rate is ln 2 / half-life a day.
+    assert views["recent"] == pytest.approx(2 * math.log(2) / 7, rel=1e-3)
+    assert bought["usual"] == pytest.approx(math.log(2) / 90, rel=1e-3)
+    assert found["trend"] == pytest.approx(90 / 7, rel=1e-3)
+    shop.call("DELETE", "/v1/items/wanted")
+    assert shop.call("GET", "/v1/item-stats/wanted").status_code == 404
 
 
 def test_an_id_may_hold_anything(shop: Any) -> None:

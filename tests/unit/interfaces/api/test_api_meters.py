@@ -49,7 +49,7 @@ def test_metrics_have_our_name_and_the_numbers() -> None:
     meters.request("POST /v1/recommend", 200, 10.0, 0.006)
     meters.request("GET /v1/stream", 503, 10.0, None)
     meters.event_batch(accepted=3, duplicates=2, refused=1, now=10.0)
-    meters.applied(10.0, 0.003)
+    meters.fresh(10.0, 0.003)
     meters.gauge("endcap_offset", "Where.", lambda: 7)
     commits = Timings()
     commits.observe(9.0, 0.003)

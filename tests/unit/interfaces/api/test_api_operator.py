@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from endcap.checks import CANARY
+from endcap.serving.canary import TARGET_SECONDS
+
 
 def test_an_unknown_user(shop: Any) -> None:
     reply = shop.call("GET", "/v1/users/nobody")
@@ -39,6 +42,45 @@ def test_a_user_s_open_visit_and_interests(shop: Any) -> None:
         "price": ["16-32"],
     }
     assert user["interests"]["brand"][0]["weight"] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_a_visitor_who_was_identified_answers_with_the_user(shop: Any) -> None:
+    for event in (
+        {"type": "view", "visitor_id": "phone", "item_id": "pot"},
+        {"type": "identify", "visitor_id": "phone", "user_id": "ada"},
+        {"type": "dismiss", "user_id": "ada", "item_id": "cup"},
+        {"type": "dismiss", "visitor_id": "phone", "item_id": "lamp"},
+    ):
+        assert shop.call("POST", "/v1/events", json=event).status_code == 202
+    visitor, user = (shop.call("GET", f"/v1/users/{name}").json() for name in ("phone", "ada"))
+    assert (visitor["kind"], visitor["user_id"], user["kind"], user["user_id"]) == ("visitor", "ada", "user", "ada")
+    assert visitor["counts"] == user["counts"] == {"view": 1, "identify": 1, "dismiss": 2}
+    assert (user["dismissed"], user["remembered"], user["without_consent"]) == (["lamp", "cup"], 1, False)
+
+
+def test_the_kind_says_which_of_two_with_one_name(shop: Any) -> None:
+    for who in ("user_id", "visitor_id", "visitor_id"):
+        shop.call("POST", "/v1/events", json={"type": "view", who: "twin", "item_id": "pot"})
+    found = {kind: shop.call("GET", f"/v1/users/twin?kind={kind}").json() for kind in ("user", "visitor")}
+    assert {kind: (one["kind"], one["counts"]["view"]) for kind, one in found.items()} == {
+        "user": ("user", 1),
+        "visitor": ("visitor", 2),
+    }
+    assert found["visitor"]["user_id"] is None
+    assert shop.call("GET", "/v1/users/twin").json()["kind"] == "user"
+    assert "no user 'phone2'" in shop.call("GET", "/v1/users/phone2?kind=user").json()["error"]["message"]
+    assert shop.call("GET", "/v1/users/twin?kind=cat").json()["error"]["field"] == "kind"
+
+
+def test_who_gave_no_consent_is_known_as_long_as_the_visit(shop: Any) -> None:
+    event = {"type": "view", "visitor_id": "shy", "item_id": "pot", "consent": False}
+    shop.call("POST", "/v1/events", json=event)
+    shy = shop.call("GET", "/v1/users/shy").json()
+    assert (shy["without_consent"], shy["session"], shy["counts"], shy["events"]) == (True, ["pot"], {}, [])
+    assert shy["interests"] == {"category": [], "brand": [], "price": []}
+    old = {**event, "visitor_id": "gone", "time": shy["last_time"] - 24 * 3_600_000}
+    shop.call("POST", "/v1/events", json=old)
+    assert shop.call("GET", "/v1/users/gone").status_code == 404
 
 
 def test_models_of_an_empty_home(shop: Any) -> None:
@@ -79,10 +121,35 @@ def test_figures_of_the_last_minute(shop: Any) -> None:
     stats = shop.call("GET", "/v1/stats").json()
     assert stats["window_seconds"] == len(stats["series"]["requests"]) == 60
     assert stats["recommend_ms"]["p99"] >= stats["recommend_ms"]["p50"] > 0
-    assert stats["freshness_ms"]["p99"] >= stats["freshness_ms"]["p50"] > 0
     assert stats["offset"] == shop.context.state.offset > 0
     assert stats["items"] >= 4
     assert stats["streams"] == 0
+
+
+def test_the_canary_measures_freshness_against_a_target(shop: Any) -> None:
+    shop.runner.run(shop.context.canary.read())
+    stats = shop.call("GET", "/v1/stats").json()
+    assert stats["freshness_ms"]["p99"] >= stats["freshness_ms"]["p50"] > 0
+    assert stats["freshness_target_ms"] == TARGET_SECONDS * 1000
+    said = shop.call("GET", "/metrics").text.splitlines()
+    assert "endcap_freshness_seconds_count 1.0" in said
+    assert f"endcap_freshness_target_seconds {TARGET_SECONDS}" in said
+    assert 'endcap_canary_readings_total{outcome="ok"} 1.0' in said
+    assert f'endcap_freshness_seconds_bucket{{le="{TARGET_SECONDS}"}}' in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/events", {"type": "view", "visitor_id": CANARY, "item_id": "pot"}),
+        ("/v1/recommend", {"recipe": "for-you", "visitor_id": CANARY}),
+        ("/v1/visitor-tokens", {"visitor_id": CANARY}),
+    ],
+)
+def test_nobody_else_may_be_the_canary(shop: Any, path: str, body: dict[str, str]) -> None:
+    reply = shop.call("POST", path, json=body)
+    assert (reply.status_code, reply.json()["error"]["field"]) == (400, "visitor_id")
+    assert "the server itself is that visitor" in reply.json()["error"]["message"]
 
 
 def test_health(shop: Any) -> None:

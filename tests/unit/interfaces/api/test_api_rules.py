@@ -43,8 +43,11 @@ def test_a_rule_as_it_was_put_and_how_it_does(shop: Any) -> None:
     rule = {"action": "cap", "where": "price > 4", "value": 2, "per": "brand", "kind": "product", "recipe": "popular"}
     shop.call("PUT", f"/v1/rules/{name}", json={**rule, "from": "2020-01-01T00:00:00Z", "until": 1_600_000_000_000})
     kept = {**rule, "id": "sommer/märz 1", "value": 2.0, "from": 1_577_836_800_000, "until": 1_600_000_000_000}
-    expected = {"rule": kept, "in_force": False, "matches": 2, "problem": None}
-    assert shop.call("GET", f"/v1/rules/{name}").json() == expected
+    found = shop.call("GET", f"/v1/rules/{name}").json()
+    assert found.pop("changed") > kept["until"]
+    expected = {"rule": kept, "in_force": False, "matches": 2, "problem": None, "changed_by": None}
+    assert found == expected
+    expected = shop.call("GET", f"/v1/rules/{name}").json()
     assert shop.call("GET", "/v1/rules").json() == {"rules": [expected]}
     assert shop.call("PUT", f"/v1/rules/{name}", json=kept).status_code == 200, "what was read may be put again"
 
@@ -121,6 +124,52 @@ def test_the_preview_counts_before_anything_is_told(shop: Any) -> None:
     assert preview["samples"][0] == {"item_id": "pot", "title": "Tea pot"}
     assert shop.call("GET", "/v1/rule-preview", params={"where": "price > 4", "kind": "content"}).json()["matches"] == 1
     shop.call("DELETE", "/v1/items/gone")
+
+
+def test_who_put_a_rule_is_kept(keyed: Any) -> None:
+    headers = {"Authorization": "Bearer admin-key-0123456789"}
+    keyed.call("PUT", "/v1/rules/mine", json={"action": "exclude", "where": "true"}, headers=headers)
+    status = keyed.call("GET", "/v1/rules/mine", headers=headers).json()
+    keyed.call("DELETE", "/v1/rules/mine", headers=headers)
+    assert status["changed_by"] == "admin"
+
+
+def test_a_trial_shows_lists_with_a_rule_that_nobody_else_sees(shop: Any) -> None:
+    before = shown(shop)
+    rule = {"action": "exclude", "where": "item_id = 'pot'", "from": "2999-01-01T00:00:00Z"}
+    wanted = {"rule": rule, "recipes": ["popular"], "k": 20}
+    (found,) = shop.call("POST", "/v1/rule-preview", json=wanted).json()["lists"]
+    assert found["recipe"] == "popular"
+    assert [one["item_id"] for one in found["before"]] == before
+    assert [one["item_id"] for one in found["after"]] == [name for name in before if name != "pot"]
+    assert shown(shop) == before
+    assert shop.call("GET", "/v1/rules").json() == {"rules": []}
+
+
+def test_a_trial_of_a_rule_that_is_in_force_replaces_it(shop: Any) -> None:
+    shop.call("PUT", "/v1/rules/r", json={"action": "exclude", "where": "item_id = 'pot'"})
+    wanted = {"rule": {"id": "r", "action": "exclude", "where": "item_id = 'cup'"}, "recipes": ["popular"]}
+    (found,) = shop.call("POST", "/v1/rule-preview", json=wanted).json()["lists"]
+    before, after = ([one["item_id"] for one in found[side]] for side in ("before", "after"))
+    assert ("pot" in before, "cup" in before) == (False, True)
+    assert ("pot" in after, "cup" in after) == (True, False)
+    assert "pot" not in shown(shop)
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "message"),
+    [
+        ({"rule": {"action": "exclude", "where": "prize > 2"}}, "where", "no column 'prize' at character 1;"),
+        ({"rule": {"action": "boost", "where": "true"}}, "value", "value is missing: boost needs"),
+        ({"recipes": ["all"]}, "recipe", "recipe is 'all': use one of for-you"),
+        ({"k": 21}, "k", "k is 21: expected `int` <= 20"),
+    ],
+)
+def test_a_wrong_trial(shop: Any, more: dict[str, object], field: str, message: str) -> None:
+    body = {"rule": {"action": "exclude", "where": "true"}, **more}
+    reply = shop.call("POST", "/v1/rule-preview", json=body)
+    assert (reply.status_code, reply.json()["error"]["field"]) == (400, field)
+    assert message in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

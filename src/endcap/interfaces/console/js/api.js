@@ -55,6 +55,20 @@ export const recommend = (request) => call("POST", "/v1/recommend", request);
 export const sendEvent = (event) => call("POST", "/v1/events", event);
 export const get = async (path) => (await call("GET", path)).data;
 
+const TIMES_ASKED = 5;
+const AGAIN_MS = 1000;
+
+/** What `ask` gives. A server that has too much to do, as after an erasure, says to ask again in a second: so that is done. */
+export async function patient(ask, times = TIMES_ASKED) {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error.status !== 503 || times <= 1) throw error;
+    await pause(AGAIN_MS);
+    return patient(ask, times - 1);
+  }
+}
+
 const FRESH_MS = 30_000;
 const known = new Map();
 

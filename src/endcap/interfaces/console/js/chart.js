@@ -40,7 +40,8 @@ function axis(unit, format) {
 }
 
 /**
- * `lines`: `{label, field, unit, digits, colour, dash?, constant?}`; the first one's unit is the axis's.
+ * `lines`: `{label, field, unit, digits, colour, dash?, level?}`; the first one's unit is the axis's. A `level` is what
+ * the others are held against: one value, all the way across.
  * Gives `{element, draw(points, minutes)}`; points have `time` in seconds and the lines' fields.
  */
 export function makeChart({ title, about, lines }) {
@@ -52,7 +53,6 @@ export function makeChart({ title, about, lines }) {
 
   function build() {
     shown.plot?.destroy();
-    const top = Math.max(...lines.map((line) => line.constant ?? 0), 1);
     const options = {
       width: Math.max(box.clientWidth, 200),
       height: HEIGHT,
@@ -60,7 +60,7 @@ export function makeChart({ title, about, lines }) {
       cursor: { y: false, points: { size: 7 } },
       scales: {
         x: { range: () => [Date.now() / 1000 - shown.minutes * 60, Date.now() / 1000] },
-        y: { range: (plot, low, high) => [0, Math.max(high ?? 0, top) * 1.15] },
+        y: { range: (plot, low, high) => [0, Math.max(high ?? 0, 1) * 1.15] },
       },
       axes: [axis(null, (value) => clock(shown.minutes < 2).format(value * 1000)), axis(lines[0].unit)],
       series: [{ value: (plot, value) => (value ? clock(true).format(value * 1000) : "–"), label: t("chart.time") }, ...lines.map(lineOptions)],
@@ -71,8 +71,9 @@ export function makeChart({ title, about, lines }) {
   function columns() {
     const from = Date.now() / 1000 - shown.minutes * 60;
     const seen = shown.points.filter((point) => point.time >= from);
-    const value = (line, point) => line.constant ?? point[line.field] ?? null;
-    const along = [{ time: from }, ...seen]; // the first point lets a constant line cross the whole range
+    const levels = new Map(lines.filter((line) => line.level).map((line) => [line, shown.points.at(-1)?.[line.field] ?? null]));
+    const value = (line, point) => (line.level ? levels.get(line) : (point[line.field] ?? null));
+    const along = [{ time: from }, ...seen]; // the first point lets a level cross the whole range
     return [along.map((point) => point.time), ...lines.map((line) => along.map((point) => value(line, point)))];
   }
 
@@ -80,7 +81,7 @@ export function makeChart({ title, about, lines }) {
     Object.assign(shown, { points, minutes });
     if (!shown.plot) build();
     const data = columns();
-    const measured = lines.some((line, at) => line.constant === undefined && data[at + 1].some((value) => value));
+    const measured = lines.some((line, at) => !line.level && data[at + 1].some((value) => value));
     range.textContent = t("chart.last", { n: minutes });
     note.textContent = t("chart.empty", { n: minutes });
     note.hidden = measured;

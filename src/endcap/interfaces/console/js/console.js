@@ -7,11 +7,14 @@ import { $, h } from "./dom.js";
 import { languageButton, t, translatePage } from "./i18n.js";
 import { modelsPage } from "./models.js";
 import { overview } from "./overview.js";
+import { resultsPage } from "./results.js";
+import { rulesPage } from "./rules.js";
 import { themeButton } from "./theme.js";
 import { tracePage } from "./trace.js";
+import { usersPage } from "./users.js";
 import { startWatching, watch } from "./watch.js";
 
-const PAGES = { "": overview, why: tracePage, models: modelsPage, data: dataPage };
+const PAGES = { "": overview, why: tracePage, results: resultsPage, rules: rulesPage, models: modelsPage, data: dataPage, users: usersPage };
 const page = $("#page");
 let leave = new AbortController();
 
@@ -40,8 +43,10 @@ async function go() {
   leave.abort();
   leave = new AbortController();
   for (const link of document.querySelectorAll("[data-page]")) {
-    if (link.dataset.page === known) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.page === known) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a small screen the line of pages is longer than it
+    } else link.removeAttribute("aria-current");
   }
   document.title = `${t(`nav.${known || "overview"}`)} · Endcap`;
   try {

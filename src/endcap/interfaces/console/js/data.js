@@ -8,7 +8,8 @@ const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "
 
 const quoted = (examples) => h("ul", { class: "examples" }, examples.map((text) => h("li", {}, h("code", {}, text))));
 
-function share(rows, of) {
+/** `rows` as a bar, `of` being all of it. */
+export function share(rows, of) {
   return h("span", { class: "share", "aria-hidden": "true" }, h("i", { vars: { "--width": String(of > 0 ? Math.min(rows / of, 1) : 0) } }));
 }
 

@@ -78,8 +78,9 @@ export async function modelsPage(page) {
   page.replaceChildren(h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("models.title")), h("p", {}, t("models.about")))), warning, content);
   const load = async () => {
     const { models, problem } = await get("/v1/models");
-    warning.textContent = problem ?? "";
-    warning.hidden = problem === null;
+    const outlived = models.find((model) => model.active && model.erasures > 0);
+    warning.textContent = problem ?? (outlived ? t("models.erased", { count: number(outlived.erasures) }) : "");
+    warning.hidden = warning.textContent === "";
     if (models.length === 0) content.replaceChildren(h("p", { class: "note" }, t("models.empty")));
     else content.replaceChildren(table(models, load), h("p", { class: "fine facts-line" }, t("models.metrics")));
   };

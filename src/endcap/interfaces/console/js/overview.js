@@ -5,8 +5,6 @@ import { h } from "./dom.js";
 import { ago, number, t } from "./i18n.js";
 import { watch } from "./watch.js";
 
-/** The 99th percentile from an event's arrival to every list having it, in milliseconds. */
-const FRESH_TARGET_MS = 15;
 const RANGES = [1, 5, 15, 60];
 
 function figure(name) {
@@ -30,9 +28,9 @@ function setMs(one, value, remark, state) {
   else one.set(number(value, digits(value)), "ms", remark, state);
 }
 
-function setFreshness(one, value) {
-  const target = `${FRESH_TARGET_MS}\u00a0ms`;
-  const late = value !== null && value > FRESH_TARGET_MS;
+function setFreshness(one, value, most) {
+  const target = `${number(most)}\u00a0ms`;
+  const late = value !== null && value > most;
   setMs(one, value, t(late ? "figure.late" : "figure.ontarget", { ms: target }), late ? "bad" : "good");
 }
 
@@ -51,7 +49,7 @@ function makeFigures() {
     all.events.set(rate(stats.events_per_second), t("unit.persecond"), window);
     setMs(all.p50, stats.recommend_ms.p50, window);
     setMs(all.p99, stats.recommend_ms.p99, window);
-    setFreshness(all.fresh, stats.freshness_ms.p99);
+    setFreshness(all.fresh, stats.freshness_ms.p99, stats.freshness_target_ms);
     setModel(all.model, stats);
   };
   return { element: h("section", { class: "figures", id: "figures" }, Object.values(all).map((one) => one.element)), update };
@@ -84,7 +82,7 @@ function makeCharts() {
       lines: [
         { ...ms, label: "p50", field: "fresh50", colour: "--accent" },
         { ...ms, label: "p99", field: "fresh99", colour: "--muted" },
-        { ...ms, label: t("chart.target"), constant: FRESH_TARGET_MS, colour: "--good", dash: [5, 5] },
+        { ...ms, label: t("chart.target"), field: "target", level: true, colour: "--good", dash: [5, 5] },
       ],
     }),
   ];
@@ -119,11 +117,19 @@ function factsOf(stats) {
     ["figure.users", number(stats.users)],
     ["figure.log", number(stats.events)],
     ["figure.offset", number(stats.offset)],
+    ...(stats.unreadable > 0 ? [["figure.unreadable", number(stats.unreadable)]] : []),
     ["figure.streams", number(stats.streams)],
     ["figure.errors", `${rate(stats.errors_per_second)} ${t("unit.persecond")}`],
     ["figure.uptime", duration(stats.uptime_seconds)],
   ];
   return pairs.map(([name, value]) => h("span", {}, `${t(name)} `, h("b", {}, value)));
+}
+
+/** What the nightly check found, in words, and what to do. */
+function sayCheck(line, check) {
+  line.className = `facts-line figure-note ${check === null ? "" : check.ok ? "good" : "bad"}`;
+  if (check === null) line.textContent = t("check.none");
+  else line.textContent = t(check.ok ? (check.live ? "check.same" : "check.restart") : "check.differs", { ago: ago(check.at), offset: number(check.offset) });
 }
 
 /** The page; `signal` says when it is left. */
@@ -132,8 +138,9 @@ export function overview(page, signal) {
   const health = h("span", { role: "status" }, "…");
   const note = h("p", { class: "note", hidden: true });
   const [figures, charts, facts] = [makeFigures(), makeCharts(), h("p", { class: "facts-line" })];
+  const check = h("p", { class: "facts-line", id: "digest-check" });
   const head = h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("overview.title")), h("p", {}, t("overview.about"))), h("p", { class: "health" }, lamp, health));
-  page.replaceChildren(head, note, figures.element, facts, ...charts.elements);
+  page.replaceChildren(head, note, figures.element, facts, check, ...charts.elements);
   const say = (state, text, sentence = "") => {
     lamp.dataset.state = state;
     health.textContent = text;
@@ -142,9 +149,11 @@ export function overview(page, signal) {
   };
   watch.addEventListener("figures", ({ detail: { stats, points } }) => {
     const ready = stats.model !== null;
-    say(ready ? "good" : "bad", t(ready ? "overview.ready" : "overview.notready"), ready ? "" : t("models.empty"));
+    const damage = stats.unreadable > 0 ? t("overview.unreadable", { count: number(stats.unreadable), first: stats.unreadable_first }) : "";
+    say(ready && !damage ? "good" : "bad", t(ready ? "overview.ready" : "overview.notready"), ready ? damage : t("models.empty"));
     figures.update(stats);
     facts.replaceChildren(...factsOf(stats));
+    sayCheck(check, stats.check);
     charts.update(points);
   }, { signal });
   watch.addEventListener("failed", ({ detail }) => say("bad", t("overview.down"), detail.status === 0 ? t("error.unreachable") : t("error.refused", { message: detail.message })), { signal });

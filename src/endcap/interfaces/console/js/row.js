@@ -6,6 +6,7 @@ import { makeCard, updateCard } from "./card.js";
 import { h } from "./dom.js";
 import { arrange } from "./flip.js";
 import { ms, t } from "./i18n.js";
+import { tellRendered } from "./posting.js";
 
 const PLACEHOLDERS = 6;
 
@@ -53,6 +54,7 @@ export function makeRow({ id, title, why, layout, actions, marked = false }) {
     row.element.dataset.ready = "true";
     time.textContent = tripMs === null ? t("row.ms.stream", { server: ms(answer.took_ms) }) : t("row.ms", { server: ms(answer.took_ms), trip: ms(tripMs) });
     if (entries.size === 0) row.say(t("row.empty"));
+    else tellRendered(answer, [...entries.keys()]);
   };
   return row;
 }

@@ -69,14 +69,26 @@ async function because(slot) {
   slot.append(askedRow("because", title, t("row.because.why"), () => ({ recipe: "similar", item_ids: [last], k: SHELF_K })).element);
 }
 
+/** What the visitor bought and may need again by now; nothing where there is none. */
+async function again(slot) {
+  const request = { recipe: "buy-again", k: SHELF_K, ...identity() };
+  const { data, ms } = await recommend({ ...request, explain: true });
+  if (data.items.length === 0) return slot.replaceChildren();
+  const row = makeRow({ id: "again", title: t("row.again"), why: t("row.again.why"), layout: "shelf", actions });
+  Object.assign(row, { request, load: () => again(slot) });
+  slot.replaceChildren(row.element);
+  return row.show(data, ms);
+}
+
 const forYou = makeForYou(actions);
 
 function home() {
-  const slots = { own: h("div"), because: h("div"), cart: h("div") };
+  const slots = { own: h("div"), because: h("div"), cart: h("div"), again: h("div") };
   const intro = h("header", { class: "intro" }, h("h1", { tabIndex: -1 }, t("home.title")), h("p", {}, t("home.about")));
-  page.replaceChildren(intro, slots.own, slots.because, slots.cart, trending().element);
+  page.replaceChildren(intro, slots.own, slots.because, slots.cart, slots.again, trending().element);
   forYou.mount(slots.own, "home");
   because(slots.because).catch((error) => slots.because.append(h("p", { class: "note" }, advice(error))));
+  again(slots.again).catch((error) => slots.again.append(h("p", { class: "note" }, advice(error))));
   const fillCart = () => slots.cart.replaceChildren(...(cart().size > 0 ? [withCart().element] : []));
   fillCart();
   return { title: t("shop.name"), onCart: fillCart };

@@ -36,6 +36,13 @@ function stages({ trace, items }) {
   return h("ol", { class: "stages" }, proposed, allowed, stage("ranked", trace.rank !== null && free, ranked), stage("shown", shown, last));
 }
 
+/** Whose list it was, with the way to all that is known of them. */
+function who({ user_id, visitor_id }) {
+  const [id, kind] = user_id === null ? [visitor_id, "visitor"] : [user_id, "user"];
+  const link = h("a", { class: "link", href: `#/users?${new URLSearchParams({ id, kind })}` }, id);
+  return id === null ? [] : [h("p", { class: "fine" }, t("trace.who"), " ", link)];
+}
+
 function story(found) {
   const { trace } = found;
   const title = found.title === null ? found.item_id : setTitle(found.title);
@@ -46,10 +53,13 @@ function story(found) {
     h("h2", {}, title, " ", h("code", {}, found.item_id)),
     h("p", { class: "why-sentence" }, verdict(found)),
     ...(found.reason ? [h("p", {}, t("trace.reason"), " ", setSentence(found.reason))] : []),
+    ...(trace.due === null ? [] : [h("p", {}, t("trace.due", { when: when.format(trace.due) }))]),
     stages(found),
     ...(trace.proposed.length > 0 && trace.verdict !== "filled" ? [h("h3", {}, t("why.parts")), bars({ parts, score: trace.score })] : []),
-    h("p", { class: "fine" }, t("trace.facts", facts)),
+    h("p", { class: "fine" }, t("trace.facts", facts), found.experiment === null ? "" : ` ${t("trace.experiment", { name: found.experiment })}`),
+    ...who(found.request),
     ...same,
+    ...found.erasures.map((one) => h("p", { class: "note" }, t("trace.erased", { number: number(one.number), when: when.format(one.time) }))),
     h("p", { class: "fine" }, t("trace.list"), " ", found.items.map((id) => [h("code", {}, id), " "])),
   ];
 }

@@ -27,7 +27,8 @@ function remember(stats) {
   const newest = points.at(-1);
   if (newest) {
     const [answer, fresh] = [stats.recommend_ms, stats.freshness_ms];
-    Object.assign(newest, { p50: answer.p50, p99: answer.p99, fresh50: fresh.p50, fresh99: fresh.p99 });
+    const target = stats.freshness_target_ms;
+    Object.assign(newest, { p50: answer.p50, p99: answer.p99, fresh50: fresh.p50, fresh99: fresh.p99, target });
   }
   points.splice(0, Math.max(points.length - KEPT_SECONDS, 0));
 }

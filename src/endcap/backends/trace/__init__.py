@@ -1,0 +1,1 @@
+"""Where the time of a request goes: who is told. One file a technology."""
