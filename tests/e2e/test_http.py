@@ -128,7 +128,7 @@ def test_the_stream_pushes_the_changed_list(server: Running) -> None:
         assert "lamp" in next(lists)
         server.client.post("/v1/events", json={"type": "view", "visitor_id": "push", "item_id": "lamp"})
         assert any("lamp" not in items for items in lists)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while server.client.get("/v1/stats").json()["streams"]:
         assert time.monotonic() < until, "the stream of a reader that left is still open"
         time.sleep(0.02)
@@ -210,12 +210,12 @@ def test_a_stop_ends_streams_and_loses_nothing(tmp_path: Path) -> None:
             writers = [threading.Thread(target=send, args=(other, name)) for name in ("w1", "w2")]
             for writer in writers:
                 writer.start()
-            assert at_work.wait(20)
+            assert at_work.wait(60)
             took = server.stop()
             list(lists)  # the stream ends as it should: httpx raises where it is cut off
             for writer in writers:
                 writer.join(20)
-        assert took < 3
+        assert took < 10  # a stream that did not end would hold it up for longer; a busy machine takes a few seconds
         assert server.process.returncode == 0
     assert (tmp_path / "err").read_text() == ""
     assert acknowledged

@@ -28,6 +28,7 @@ from endcap.catalog.items import parse_change
 from endcap.config import Config, Home
 from endcap.events.log import entries, to_record
 from endcap.events.schema import Event
+from endcap.events.served import Served
 
 ITEMS = [f"i{n}" for n in range(20)]
 NOW = time.time_ns() // 1_000_000
@@ -124,17 +125,19 @@ class Sender:
         return {"type": "view", "event_id": event_id, "visitor_id": self.name, "item_id": "i1", "text": "x" * 200}
 
 
-def lists(http: httpx.Client, count: int) -> None:
-    """``count`` lists are answered; the one thing that may be said instead is that the machine is busy."""
-    answered, until = 0, time.monotonic() + 60
-    while answered < count:
-        reply = http.post("/v1/recommend", json={"recipe": "for-you", "user_id": f"u{answered % 5}", "k": 5})
+def lists(http: httpx.Client, count: int) -> list[str]:
+    """``count`` lists are answered, and their ids; the one thing that may be said instead: the machine is busy."""
+    shown: list[str] = []
+    until = time.monotonic() + 60
+    while len(shown) < count:
+        reply = http.post("/v1/recommend", json={"recipe": "for-you", "user_id": f"u{len(shown) % 5}", "k": 5})
         if reply.status_code == 200:
             assert len(reply.json()["items"]) == 5
-            answered += 1
+            shown.append(reply.json()["request_id"])
         else:
             assert reply.json()["error"]["code"] == "overloaded"
             assert time.monotonic() < until
+    return shown
 
 
 def wait_for(what: str, holds: object) -> None:
@@ -144,8 +147,10 @@ def wait_for(what: str, holds: object) -> None:
         time.sleep(0.02)
 
 
-def round_of(disk: Disk, process: subprocess.Popen[bytes], base: str, name: str, calm: float) -> list[str]:
-    """The disk gets full while two send, and free again; what was acknowledged."""
+def round_of(
+    disk: Disk, process: subprocess.Popen[bytes], base: str, name: str, calm: float
+) -> tuple[list[str], list[str]]:
+    """The disk gets full while two send, and free again; the events that were acknowledged, and the lists shown."""
     stop = threading.Event()
     senders = [Sender(f"{name}-{i}", base, stop) for i in range(2)]
     threads = [threading.Thread(target=sender.run, daemon=True) for sender in senders]
@@ -157,7 +162,7 @@ def round_of(disk: Disk, process: subprocess.Popen[bytes], base: str, name: str,
         disk.fill(process.pid)
         wait_for("nothing was refused", lambda: all(len(sender.refusals) > 3 for sender in senders))
         with httpx.Client(base_url=base, timeout=20) as http:
-            lists(http, 30)
+            shown = lists(http, 30)
             assert http.get("/v1/stats").status_code == 200
         disk.free(process.pid)
         before = [len(sender.acknowledged) for sender in senders]
@@ -173,21 +178,27 @@ def round_of(disk: Disk, process: subprocess.Popen[bytes], base: str, name: str,
     for status, retry_after, message in [one for sender in senders for one in sender.refusals]:
         assert (status, retry_after is not None) == (503, True)
         assert "then send again; nothing was stored" in message or "free space on its disk and send again" in message
-    return [one for sender in senders for one in sender.acknowledged]
+    return [one for sender in senders for one in sender.acknowledged], shown
 
 
 def rounds(disk: Disk, home: Path, number: int) -> None:
-    chance, acknowledged = random.Random(number), []
+    chance = random.Random(number)
+    acknowledged: list[str] = []
+    shown: list[str] = []
     said = home.parent.parent / "serve.log"
     with server(home, said) as (process, base), httpx.Client(base_url=base, timeout=20) as http:
         for turn in range(number):
-            acknowledged += round_of(disk, process, base, f"turn-{turn}", chance.uniform(0, 0.2))
+            events, listed = round_of(disk, process, base, f"turn-{turn}", chance.uniform(0, 0.2))
+            acknowledged, shown = acknowledged + events, shown + listed
             assert http.get("/v1/stats").json()["events"] == 300 + len(acknowledged)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     log = SqliteLog(Home(home).log)
-    stored = [entry.body.event_id for entry in entries(log) if isinstance(entry.body, Event)]
+    read = list(entries(log))
     log.close()
+    stored = [entry.body.event_id for entry in read if isinstance(entry.body, Event)]
+    kept = [entry.body.request_id for entry in read if isinstance(entry.body, Served)]
+    assert sorted(kept) == sorted(shown)  # those that were shown while it was full came in afterwards, once
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
     assert len(acknowledged) >= 800 * number

@@ -21,6 +21,7 @@ from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Config, Home
 from endcap.events.log import entries, to_record
 from endcap.events.schema import Event
+from endcap.pipelines.restart import keep_snapshot, replayed
 from endcap.state.snapshot import digest
 
 VIEW = '{"type": "view", "visitor_id": "v", "item_id": "i"'
@@ -124,30 +125,30 @@ def poison_the_log(home: Path, chance: random.Random, count: int) -> list[int]:
 def rounds(tmp_path: Path, number: int) -> None:
     home, said, chance = tmp_path / "home", tmp_path / "serve.log", random.Random(number)
     wiring.open_log(home).close()
-    sent, bad = 0, list[int]()
-    for turn in range(number):
+    bad: list[int] = []
+    for turn in range(number + 1):
         with server(home, said, "live") as (process, base), httpx.Client(base_url=base, timeout=30) as http:
-            events = [
-                {"type": "view", "event_id": f"turn-{turn}-{n}", "visitor_id": "v", "item_id": "i"} for n in range(50)
-            ]
-            assert http.post("/v1/events", json={"events": events}).json()["accepted"] == 50
-            sent += 50
+            stats = http.get("/v1/stats").json()
+            assert (stats["unreadable"], stats["events"]) == (len(bad), 50 * turn)  # all before and between is there
+            if bad:
+                assert stats["unreadable_first"].startswith(f"log entry {bad[0]} (")
+            for offset in bad[:20]:
+                assert f"set aside: log entry {offset} (" in said.read_text()
+            answer = http.post("/v1/recommend", json={"recipe": "for-you", "visitor_id": "v", "k": 5})
+            assert answer.status_code == 200
+            for counts in ((50, 0), (0, 50)):
+                told = http.post("/v1/events", json={"events": views(turn)}).json()
+                assert (told["accepted"], told["duplicates"]) == counts
             process.kill()
             process.wait(30)
         bad += poison_the_log(home, chance, 2)
-        with server(home, said, "live") as (_, base), httpx.Client(base_url=base, timeout=30) as http:
-            stats = http.get("/v1/stats").json()
-            assert (stats["unreadable"], stats["events"]) == (len(bad), sent)  # all before and after is there
-            assert stats["unreadable_first"].startswith(f"log entry {bad[0]} (")
-            answer = http.post("/v1/recommend", json={"recipe": "for-you", "visitor_id": "v", "k": 5})
-            assert answer.status_code == 200
-            again = http.post("/v1/events", json={"events": events}).json()
-            assert (again["accepted"], again["duplicates"]) == (0, 50)
-        for offset in bad[:20]:
-            assert f"set aside: log entry {offset} (" in said.read_text()
     log = SqliteLog(Home(home).log)
-    assert sum(isinstance(entry.body, Event) for entry in entries(log)) == sent
+    assert sum(isinstance(entry.body, Event) for entry in entries(log)) == 50 * (number + 1)
     log.close()
+
+
+def views(turn: int) -> list[dict[str, str]]:
+    return [{"type": "view", "event_id": f"turn-{turn}-{n}", "visitor_id": "v", "item_id": "i"} for n in range(50)]
 
 
 def test_entries_that_nobody_can_read_are_set_aside(tmp_path: Path) -> None:
@@ -179,12 +180,12 @@ def test_a_snapshot_that_set_an_entry_aside_is_given_up_when_it_can_be_read(tmp_
     with closing(sqlite3.connect(Home(home).log, isolation_level=None)) as plain:
         whole = plain.execute("SELECT data FROM entries WHERE offset = 2").fetchone()[0]
         plain.execute("UPDATE entries SET data = x'00' WHERE offset = 2")
-    damaged = wiring.replayed(home, config, log)
+    damaged = replayed(home, config, log)
     assert (damaged.unreadable, damaged.events) == (1, 2)
-    wiring.keep_snapshot(home, damaged, log)
-    assert digest(wiring.replayed(home, config, log)) == digest(damaged)
+    keep_snapshot(home, damaged, log)
+    assert digest(replayed(home, config, log)) == digest(damaged)
     with closing(sqlite3.connect(Home(home).log, isolation_level=None)) as plain:
         plain.execute("UPDATE entries SET data = ? WHERE offset = 2", (whole,))
-    mended = wiring.replayed(home, config, log)
+    mended = replayed(home, config, log)
     assert (mended.unreadable, mended.events) == (0, 3)
     log.close()

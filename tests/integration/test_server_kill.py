@@ -211,12 +211,12 @@ def end_orderly(home: Path) -> None:
 
 
 def test_a_killed_server_keeps_what_it_acknowledged_once(shop: tuple[Path, str]) -> None:
-    kill_rounds(shop, 2)
+    kill_rounds(shop, 3)
 
 
 @pytest.mark.slow
 def test_a_server_killed_many_times_keeps_what_it_acknowledged_once(shop: tuple[Path, str]) -> None:
-    kill_rounds(shop, 10)
+    kill_rounds(shop, 20)
 
 
 def test_what_a_killed_server_showed_can_still_be_asked_about(shop: tuple[Path, str]) -> None:

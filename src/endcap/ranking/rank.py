@@ -200,10 +200,8 @@ def _order(scores: FloatArray, visible: BoolArray, lift: FloatArray | None) -> F
     """(items,) by what the list is filled up: the scores over their best and the boosts; -inf for what is hidden."""
     order: FloatArray = np.where(visible, scores, np.float32(-np.inf))
     if lift is not None:
-        order = np.maximum(order, np.float32(0.0))
         order /= np.float32(float(order.max(initial=0.0)) or 1.0)
-        order += lift[: scores.size]
-        order[~visible] = -np.inf
+        order += lift[: scores.size]  # -inf stays what it is
     return order
 
 

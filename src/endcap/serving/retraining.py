@@ -78,23 +78,29 @@ class Retraining:
     async def _keep(self) -> None:
         while True:
             await self._wait()
-            started = self._now_ms()
+            started, began = self._now_ms(), asyncio.get_running_loop().time()
             self.running = True
             try:
                 problem = await self._train()
             finally:
                 self.running = False
-            self._note(Trained(started, (self._now_ms() - started) / 1000, problem))
+            self._note(Trained(started, round(asyncio.get_running_loop().time() - began, 3), problem))
             self.next_ms = max(started + round(self.every_seconds * 1000), self._now_ms())
 
     async def _wait(self) -> None:
         """Until the next training is due."""
-        while (left := self.next_ms - self._now_ms()) > 0:
+        while (left := self._left_ms()) > 0:
             wanted = self._wanted()
             if wanted and not self._asked:
                 self.next_ms = min(self.next_ms, self._now_ms() + round(SOON_SECONDS * 1000))
             self._asked = wanted
             await asyncio.sleep(min(left / 1000, LOOK_SECONDS))
+
+    def _left_ms(self) -> int:
+        """Never more than one interval: a clock that was ahead for a while must not put training off until then."""
+        now = self._now_ms()
+        self.next_ms = min(self.next_ms, now + round(self.every_seconds * 1000))
+        return self.next_ms - now
 
     def _note(self, trained: Trained) -> None:
         self.last = trained

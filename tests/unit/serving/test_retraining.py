@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from endcap.serving import retraining
 from endcap.serving.retraining import Retraining
 
 HOUR = 3_600_000
@@ -47,6 +48,28 @@ def test_it_begins_when_the_newest_model_is_that_old() -> None:
         10 + 1 / HOUR,
         11,
     )
+
+
+def test_a_clock_that_was_years_ahead_puts_training_off_by_one_interval_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retraining, "LOOK_SECONDS", 0.02)
+    clock = [50 * 365 * 24 * HOUR]
+    training = Retraining(script(""), 3_600, lambda: clock[0], lambda: clock[0])
+    clock[0] = 10 * HOUR  # somebody has set it right
+    assert training.next_ms > 1_000 * HOUR
+
+    async def keep() -> None:
+        async with training.kept(), asyncio.timeout(20):
+            while training.next_ms != 11 * HOUR:
+                await asyncio.sleep(0)
+            clock[0] = 11 * HOUR
+            while training.succeeded == 0:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(keep())
+    assert training.last is not None
+    assert training.last.seconds >= 0
 
 
 def test_it_trains_again_after_each_interval_and_counts(tmp_path: Path) -> None:

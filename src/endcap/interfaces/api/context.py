@@ -81,7 +81,7 @@ class Context:
         if version not in self._created_ms:
             self._created_ms.update((one.version, one.created_ms) for one in list_versions(Home(self.home).models))
         created = self._created_ms.setdefault(version, self.now_ms())
-        return round((self.now_ms() - created) / 1000, 3)
+        return max(0.0, round((self.now_ms() - created) / 1000, 3))  # a clock may go back
 
     def watch(self) -> None:
         """Add what is read from the shop when somebody looks at the metrics."""

@@ -22,6 +22,9 @@ class Reader:
         self.came = asyncio.Event()
         self.may_read = asyncio.Event()
         self.may_read.set()
+        self.held_up = asyncio.Event()
+        """Something is on its way to a reader that does not read."""
+        self._shop = shop
         self._leave = asyncio.Event()
         self._asked = False
         scope = {
@@ -41,16 +44,34 @@ class Reader:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
+        if not self.may_read.is_set():
+            self.held_up.set()
         await self.may_read.wait()
         self.messages.append(message)
         self.came.set()
 
     async def wait(self, count: int) -> None:
         """Until ``count`` messages have come."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.messages) < count:
                 self.came.clear()
                 await self.came.wait()
+
+    async def quiet(self) -> None:
+        """Until the first list has come and nothing is left that would bring another: what new items say is known."""
+        await self.wait(2)
+        live = self._shop.context.live
+        async with asyncio.timeout(20):
+            while live.engine.contents.waiting or live._encoding:
+                await asyncio.sleep(0.01)
+        await self.turns()
+
+    async def turns(self) -> None:
+        """Let the stream look at what has changed: it takes its turn between requests."""
+        for _ in range(10):
+            await self._shop.client.get("/health/live")
+            async with self._shop.context.streams.turn:
+                await asyncio.sleep(0)
 
     async def until(self, reached: Callable[[list[str]], bool]) -> None:
         """Until the newest list is as wanted; others may come before, as vectors of new items become known."""
@@ -61,7 +82,7 @@ class Reader:
 
     async def leave(self) -> None:
         self._leave.set()
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, 20)
 
     def bodies(self) -> list[bytes]:
         return [message["body"] for message in self.messages if message["type"] == "http.response.body"]
@@ -119,11 +140,13 @@ def test_an_item_that_is_gone_leaves_the_list(shop: Any) -> None:
 def test_what_does_not_change_the_list_is_not_sent(shop: Any) -> None:
     async def story() -> None:
         reader = Reader(shop, "visitor_id=quiet&recipe=for-you")
-        await reader.wait(2)
+        await reader.quiet()
+        before = len(reader.messages)
         await post(shop, {"type": "custom", "visitor_id": "quiet"})
+        await reader.turns()
         await post(shop, {"type": "view", "visitor_id": "somebody-else", "item_id": "nothing"})
-        await asyncio.sleep(0.05)
-        assert len(reader.messages) == 2
+        await reader.turns()
+        assert len(reader.messages) == before
         await reader.leave()
 
     run(shop, story)
@@ -132,17 +155,19 @@ def test_what_does_not_change_the_list_is_not_sent(shop: Any) -> None:
 def test_a_slow_reader_gets_the_newest_list_only(shop: Any) -> None:
     async def story() -> None:
         reader = Reader(shop, "visitor_id=slow&recipe=for-you&k=100")
-        await reader.wait(2)
+        await reader.quiet()
+        before = len(reader.lists())
         reader.may_read.clear()
-        for item in ("pot", "cup", "lamp"):
+        await post(shop, {"type": "view", "visitor_id": "slow", "item_id": "pot"})
+        async with asyncio.timeout(20):
+            await reader.held_up.wait()
+        for item in ("cup", "lamp"):
             await post(shop, {"type": "view", "visitor_id": "slow", "item_id": item})
-            await asyncio.sleep(0.02)
+            await reader.turns()
         reader.may_read.set()
-        await reader.wait(4)
-        await asyncio.sleep(0.05)
-        lists = reader.lists()
-        assert len(lists) == 3  # at once; what was on its way; the newest
-        assert not {"pot", "cup", "lamp"} & set(lists[-1])
+        await reader.until(lambda items: not {"pot", "cup", "lamp"} & set(items))
+        await reader.turns()
+        assert len(reader.lists()) == before + 2  # what was on its way; the newest
         await reader.leave()
 
     run(shop, story)
@@ -153,8 +178,10 @@ def test_a_quiet_stream_shows_that_it_lives(shop: Any, monkeypatch: pytest.Monke
 
     async def story() -> None:
         reader = Reader(shop)
-        await reader.wait(4)
-        assert reader.bodies()[1:3] == [b": still here\n\n"] * 2
+        async with asyncio.timeout(20):
+            while reader.bodies().count(b": still here\n\n") < 2:
+                reader.came.clear()
+                await reader.came.wait()
         await reader.leave()
 
     run(shop, story)
@@ -180,7 +207,7 @@ def test_a_stopping_server_ends_its_streams(shop: Any) -> None:
         reader = Reader(shop)
         await reader.wait(2)
         shop.context.streams.stopping.set()
-        await asyncio.wait_for(reader.task, 5)
+        await asyncio.wait_for(reader.task, 20)
         assert reader.messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
         shop.context.streams.stopping.clear()
 
