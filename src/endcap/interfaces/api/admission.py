@@ -59,6 +59,8 @@ class Admission:
         self._timer = timer
         self._busy = busy
         self._late_since: float | None = None
+        self._most = 0
+        """Most that waited since the last sample: a loop that comes late to ask has answered them by then."""
         self._watched_since = 0.0
         self._busy_before = 0.0
         self._asked = 0
@@ -70,6 +72,7 @@ class Admission:
         if not path.startswith(SHEDDABLE) or path.startswith(KEPT):
             return True
         self._asked += 1
+        self._most = max(self._most, self.waiting)
         if self.waiting < (AHEAD if self.congested else BURST):
             return True
         self.refused += 1
@@ -84,7 +87,8 @@ class Admission:
         elif self._late_since is None:
             self._late_since = now - late_seconds
         standing = self._late_since is not None and now - self._late_since >= STANDING_SECONDS
-        if standing and self.waiting >= CROWD:
+        crowd, self._most = max(self._most, self.waiting), self.waiting
+        if standing and crowd >= CROWD:
             self.congested = True
             self._watch_on(now)
         elif self.congested and now - self._watched_since >= CALM_SECONDS:

@@ -104,6 +104,14 @@ def test_a_queue_is_standing_by_its_time_not_by_its_samples() -> None:
     assert slow.admission.congested
 
 
+def test_a_crowd_that_is_gone_when_the_loop_comes_to_ask_is_remembered() -> None:
+    loop = Loop()
+    loop.ask(1, waiting=CROWD)
+    loop.admission.waiting = 0
+    loop.sample(2 * STANDING_SECONDS)
+    assert loop.admission.congested
+
+
 def test_what_one_page_asks_for_is_no_queue_however_slow_an_answer() -> None:
     loop = Loop()
     loop.admission.waiting = CROWD - 1
