@@ -219,10 +219,9 @@ def shop_of(home: Path, config: Config, log: Log, contents: Contents, held: Exit
 
     def close(last: Engine) -> None:
         with held:
-            if last.state.outdated:
-                return
             try:
-                keep_live(home, last.state, partial(entry_bytes, log), clock())
+                if not last.state.outdated:
+                    keep_live(home, last.state, partial(entry_bytes, log), clock())
             except (OSError, HomeError) as error:
                 _logger.warning("no snapshot of the state", extra={"reason": str(error)})
             drop_outdated(home, log)
@@ -248,12 +247,12 @@ def _checkpoints(home: Path, log: Log) -> Checkpoints:
 
 def _open_exposure(home: Path, config: Config, log: Log, opened: ExitStack) -> Exposure | None:
     """What keeps the served lists; brings into the log what a server that died has left. None: nothing is kept."""
-    if config.serve.keep_served_days <= 0:
+    if config.serve.keep_served_days <= 0 and not Home(home).spool.is_file():
         return None
     spool = Spool(Home(home).spool)
     opened.callback(spool.close)
     spool.drain(log)
-    return Exposure(spool, config.serve.keep_served_days)
+    return Exposure(spool, config.serve.keep_served_days) if config.serve.keep_served_days > 0 else None
 
 
 def open_engine(home: Path, config: Config, log: Log, progress: Progress | None = None) -> tuple[Engine, str | None]:
@@ -368,14 +367,14 @@ def erase(
 
     A server may run beside it: it sees the erasure in the log. Raises HomeError if there is no log.
     """
-    with closing(_existing_log(home)) as log:
+    with closing(_existing_log(home)) as log, ExitStack() as held:
         job = erasing.Job(
             log=log,
             home=Home(home),
             snapshot=partial(snapshot_of, home, config, log),
             keep=partial(keep_snapshot, home, log=log),
             new_key=partial(secrets.token_bytes, erasing.KEY_BYTES),
-            wait=partial(time.sleep, SPOOL_SECONDS) if _is_served(home, log) else None,
+            wait=partial(time.sleep, SPOOL_SECONDS) if _is_served(home, log, held) else None,
         )
         if compact:
             return erasing.clean(job, erasing.Receipt(None, now_ms, ()), progress)
@@ -387,7 +386,8 @@ def export(
 ) -> exporting.Export:
     """All that is held of ``person``, by the API's names. Raises HomeError if there is no log."""
     with closing(_existing_log(home)) as log:
-        _is_served(home, log)
+        with ExitStack() as held:
+            _is_served(home, log, held)
         return exporting.export(log, replayed(home, config, log, progress), person, now_ms)
 
 
@@ -402,16 +402,15 @@ def _existing_log(home: Path) -> Log:
     return open_log(home)
 
 
-def _is_served(home: Path, log: Log) -> bool:
-    """Whether a server runs on ``home``. If not, what one that died has left in the spool is in ``log`` now."""
+def _is_served(home: Path, log: Log, held: ExitStack) -> bool:
+    """Whether a server runs on ``home``. If not, none can start until ``held`` ends, and the spool is in ``log``."""
     try:
-        lock = _lock(home)
+        held.enter_context(closing(_lock(home)))
     except HomeError:
         return True
-    with closing(lock):
-        if Home(home).spool.is_file():
-            with closing(Spool(Home(home).spool)) as spool:
-                spool.drain(log)
+    if Home(home).spool.is_file():
+        with closing(Spool(Home(home).spool)) as spool:
+            spool.drain(log)
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -143,7 +144,20 @@ def live_digest(home: Path, config: Config, log: Log) -> tuple[LiveDigest | None
 
 
 def drop_outdated(home: Path, log: Log) -> None:
-    """Delete the snapshots that hold people who were erased while they were made."""
+    """Delete the snapshots that hold people who were erased while they were made, and halves of which nobody writes."""
+    for part in Home(home).state.glob("*.part"):
+        if not _is_running(part.name.split(".")[-2]):
+            part.unlink(missing_ok=True)
     for path in Home(home).state.glob("*.npz"):
         if path.stem.isdecimal() and is_outdated(log, int(path.stem)):
             path.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

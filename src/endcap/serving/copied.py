@@ -82,7 +82,9 @@ def _be_the_copy(work: Callable[[], None], writer: int) -> NoReturn:
 def _result(pid: int, reader: int, handle: int, seconds: float) -> str | None:
     """Waits for the copy; why it failed, or None. In a thread."""
     try:
-        in_time = bool(select.select([reader], [], [], seconds)[0])
+        waiting = select.poll()  # select() takes no descriptor above 1023, which a busy server has
+        waiting.register(reader, select.POLLIN)
+        in_time = bool(waiting.poll(seconds * 1000))
         if not in_time:
             _end(handle)
         said = b""

@@ -217,7 +217,8 @@ class Live:
             await self.tally()  # before what it counts expires
         before = self.clock() - exposure.keep_ms
         try:
-            await self.expire("served", before)
+            while await self.expire("served", before) == EXPIRE_RECORDS:
+                await asyncio.sleep(TICK_SECONDS)  # more are too old: events get the write lock in between
         except EndcapError as error:
             _logger.warning("served lists not expired", extra={"reason": str(error)})
 

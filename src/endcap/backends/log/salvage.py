@@ -29,6 +29,8 @@ from endcap.types import DAMAGED, Record
 
 _CHUNK = 2_000
 # Not "offset > ?": that search would begin on the page of the offset itself.
+_BEFORE_CHECKSUMS = "CREATE TEMP VIEW entries AS SELECT *, NULL AS crc FROM main.entries"
+"""Stands for the table of a log that is older than the column."""
 _FROM = f"{SELECT_BYTES} WHERE offset >= ? ORDER BY offset"
 _FIRST_FROM = f"{_FROM} LIMIT 1"
 _LAST = 2**62
@@ -74,6 +76,8 @@ def look(path: Path, take: Callable[[list[tuple[int, Record]]], None] = lambda _
         with closing(sqlite3.connect(path, isolation_level=None)) as source:
             source.execute("PRAGMA writable_schema = ON")  # else a file that was cut short is refused as a whole
             source.execute("SELECT count(*) FROM entries WHERE offset < 0").fetchone()
+            if "crc" not in {column[1] for column in source.execute("PRAGMA table_info(entries)")}:
+                source.execute(_BEFORE_CHECKSUMS)
             rows = _rows(source, gaps)
             while chunk := list(islice(rows, _CHUNK)):
                 damaged += [offset for offset, record in chunk if record.kind == DAMAGED]

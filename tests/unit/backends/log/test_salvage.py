@@ -230,3 +230,14 @@ def test_a_log_from_before_there_were_checksums(tmp_path: Path) -> None:
     overwrite(path, path.read_bytes().index(record(5).data), b"9")
     overwrite(path, path.read_bytes().index(record(101).data), b"9")
     assert look(path).damaged == (101,)
+
+
+def test_a_log_that_is_older_than_the_checksums_is_sound(tmp_path: Path) -> None:
+    path = tmp_path / "endcap.db"
+    whole = make(path, 50)
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("ALTER TABLE entries DROP COLUMN crc")
+        plain.commit()
+    assert look(path) == Looked(50, (), ())
+    assert mend(path) == (Looked(50, (), ()), None)
+    assert read(path) == whole
