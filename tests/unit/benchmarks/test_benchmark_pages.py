@@ -8,9 +8,12 @@ import msgspec
 import pytest
 
 import erase
+import fold
 import overload
 import plan
-from pages import OPERATE, filled
+import restart
+import rules
+from pages import BENCHMARKS, OPERATE, filled
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
@@ -37,6 +40,16 @@ def test_the_figures_of_an_erasure_are_those_of_the_results() -> None:
     page = erase.PAGE.read_text(encoding="utf-8")
     results = msgspec.json.decode((RESULTS / "erase.json").read_bytes(), type=erase.Results)
     assert filled(page, "erase", erase.figures(results)) == page
+
+
+def test_the_page_of_what_was_measured_holds_the_results() -> None:
+    page = BENCHMARKS.read_text(encoding="utf-8")
+    folded = msgspec.json.decode((RESULTS / "fold.json").read_bytes(), type=fold.Results)
+    back = msgspec.json.decode((RESULTS / "restart.json").read_bytes(), type=restart.Results)
+    ruled = msgspec.json.decode((RESULTS / "rules.json").read_bytes(), type=rules.Results)
+    assert filled(page, "fold", fold.figures(folded)) == page
+    assert filled(page, "restart", restart.figures(back)) == page
+    assert filled(page, "rules", rules.figures(ruled)) == page
 
 
 def test_the_costs_in_the_code_are_within_a_fifth_of_what_was_measured() -> None:
