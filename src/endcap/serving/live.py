@@ -338,14 +338,18 @@ class Live:
 
     async def _answer_later(self, batch: list[Submission], offsets: list[int | None], until: int) -> None:
         """Another process wrote in between: read the log up to our entries, then answer."""
-        try:
-            await self._catch_up(until)
-        except Exception as error:
-            self._refused(batch, error)
-            if not isinstance(error, EndcapError):
+        while True:
+            try:
+                await self._catch_up(until)
+            except EndcapError as error:  # ours are stored: it would be untrue to refuse them now
+                _logger.warning("log not followed", extra={"reason": str(error)})
+                await asyncio.sleep(TICK_SECONDS)
+            except Exception as error:
+                self._refused(batch, error)
                 raise
-        else:
-            self._answer(batch, offsets)
+            else:
+                self._answer(batch, offsets)
+                return
 
     def _answer(self, batch: list[Submission], offsets: list[int | None]) -> None:
         place = 0

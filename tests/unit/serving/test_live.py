@@ -37,6 +37,8 @@ class RefusingLog:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.error: Exception | None = None
+        self.unread = 0
+        """How many times it cannot be read."""
 
     def append(self, records: Sequence[Record]) -> list[int | None]:
         if self.error is not None:
@@ -44,6 +46,9 @@ class RefusingLog:
         return self._log.append(records)
 
     def read(self, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
+        if self.unread:
+            self.unread -= 1
+            raise HomeError("it cannot be read now")
         return self._log.read(after, limit)
 
     def find(self, key: str) -> tuple[int, Record] | None:
@@ -144,6 +149,19 @@ def test_a_fault_of_the_fold_reaches_the_caller_who_is_not_left_waiting(tmp_path
         assert live.engine.state.events >= 1
 
     run(tmp_path, work)
+
+
+def test_what_is_stored_is_never_called_refused(tmp_path: Path) -> None:
+    async def work(live: Live, log: RefusingLog) -> None:
+        other = SqliteLog(Home(tmp_path).log)
+        other.append([to_record(view(event_id="theirs"))])
+        other.close()
+        log.unread = 3  # what lies between is read three times in vain
+        assert (await live.append([view(event_id="ours")])).accepted == 1
+        assert live.engine.state.events == 2
+
+    run(tmp_path, work)
+    assert [record.key for record in stored(tmp_path)] == ["theirs", "ours"]
 
 
 def test_more_than_can_wait_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
