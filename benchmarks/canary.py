@@ -15,8 +15,6 @@ import argparse
 import random
 import re
 import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -33,10 +31,10 @@ from endcap.wiring import open_log
 from freshness import ask_changed, fsync_seconds
 from machine import Machine, describe, load_average
 from openloop import Connection, Latency, latency, request
-from pages import OPERATE, fill
+from pages import OPERATE
 from processes import Served, serving
+from script import parser_of, run
 
-HERE = Path(__file__).parent
 SEED = 20_111_209
 PAUSE_SECONDS = 0.2
 """Between two samples of the client, and between two lists of the light traffic."""
@@ -84,23 +82,9 @@ class Results(Struct):
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
+    parser = parser_of("canary", __doc__)
     parser.add_argument("--seconds", type=float, default=58.0, help="of each part; the server's percentiles are of 60")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "canary.json")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if options.render:
-        fill(OPERATE, "canary", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
-        return
-    work = Path(tempfile.mkdtemp(prefix="endcap-canary-"))
-    try:
-        results = measure(work, options)
-    finally:
-        shutil.rmtree(work)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(f"written to {options.out}", file=sys.stderr)
+    run(parser, OPERATE, Results, figures, measure)
 
 
 def figures(results: Results) -> str:

@@ -9,10 +9,8 @@ snapshots a running shop has. Then a log of one GB is made anew while another pr
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -32,9 +30,9 @@ from endcap.pipelines import restart
 from endcap.pipelines.person import Person
 from endcap.protocols import Log
 from machine import Machine, describe
-from pages import DOCS, fill, table, where
+from pages import DOCS, table, where
+from script import parser_of, run
 
-HERE = Path(__file__).parent
 PAGE = DOCS / "how-to" / "privacy.md"
 SEED = 20_111_209
 MANY = 100
@@ -78,21 +76,8 @@ class Results(msgspec.Struct):
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "erase.json")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if options.render:
-        fill(PAGE, "erase", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
-        return
-    work = Path(tempfile.mkdtemp(prefix="endcap-erase-"))
-    try:
-        results = measure(work, options.home)
-    finally:
-        shutil.rmtree(work)
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(f"written to {options.out}")
+    parser = parser_of("erase", __doc__)
+    run(parser, PAGE, Results, figures, lambda work, options: measure(work, options.home))
 
 
 def figures(results: Results) -> str:

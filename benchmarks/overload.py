@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,8 +24,9 @@ import msgspec
 from demo_shop import ENDCAP, list_tasks, make_home, read_shop
 from machine import Machine, describe
 from openloop import Load, Plan
-from pages import OPERATE, fill
+from pages import OPERATE
 from processes import Served, serving
+from script import parser_of, run
 
 HERE = Path(__file__).parent
 SEED = 20_111_209
@@ -77,23 +76,9 @@ class Results(msgspec.Struct):
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
+    parser = parser_of("overload", __doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "overload.json")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if options.render:
-        fill(OPERATE, "overload", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
-        return
-    work = Path(tempfile.mkdtemp(prefix="endcap-overload-"))
-    try:
-        results = measure(work, options)
-    finally:
-        shutil.rmtree(work)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(f"written to {options.out}")
+    run(parser, OPERATE, Results, figures, measure)
 
 
 def figures(results: Results) -> str:

@@ -9,12 +9,10 @@ snapshot that was torn. The other side is sqlite3 handing over every row of the 
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,10 +25,10 @@ import msgspec
 from demo_shop import ENDCAP, make_home, read_shop
 from endcap.config import Home
 from machine import Machine, describe, load_average
-from pages import BENCHMARKS, fill, table, where
+from pages import BENCHMARKS, table, where
 from processes import serving
+from script import parser_of, run
 
-HERE = Path(__file__).parent
 SEED = 20_111_209
 LISTS = 200
 READY_SECONDS = 180.0
@@ -71,22 +69,9 @@ class Results(msgspec.Struct):
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
+    parser = parser_of("restart", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "restart.json")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if options.render:
-        fill(BENCHMARKS, "restart", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
-        return
-    work = Path(tempfile.mkdtemp(prefix="endcap-restart-"))
-    try:
-        results = measure(work, options.home, options.rounds)
-    finally:
-        shutil.rmtree(work)
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(f"written to {options.out}")
+    run(parser, BENCHMARKS, Results, figures, lambda work, options: measure(work, options.home, options.rounds))
 
 
 def figures(results: Results) -> str:

@@ -13,9 +13,6 @@ import argparse
 import asyncio
 import os
 import random
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +23,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from demo_shop import list_tasks, make_home, read_shop
@@ -39,9 +35,9 @@ from endcap.interfaces.api.auth import Keys
 from endcap.interfaces.api.server import ServerOptions, create_context
 from endcap.protocols import Attribute
 from machine import Machine, describe, load_average
-from pages import OPERATE, fill
+from pages import OPERATE
+from script import parser_of, run
 
-HERE = Path(__file__).parent
 SEED = 20_111_209
 BLOCK = 100
 """Lists of one side before it is the other's turn."""
@@ -96,23 +92,13 @@ class Taking(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, help="a home that endcap demo made; it is copied")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "traces.json")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if options.render:
-        fill(OPERATE, "traces", figures(msgspec.json.decode(options.out.read_bytes(), type=Results)))
-        return
-    work = Path(tempfile.mkdtemp(prefix="endcap-traces-"))
-    try:
-        make_home(work / "home", options.home)
-        results = asyncio.run(measure(work))
-    finally:
-        shutil.rmtree(work)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(f"written to {options.out}", file=sys.stderr)
+    parser = parser_of("traces", __doc__)
+    run(parser, OPERATE, Results, figures, _measured)
+
+
+def _measured(work: Path, options: argparse.Namespace) -> Results:
+    make_home(work / "home", options.home)
+    return asyncio.run(measure(work))
 
 
 def figures(results: Results) -> str:
