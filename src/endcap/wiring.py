@@ -87,7 +87,7 @@ threadpool_limits(1)
 """One thread in the numeric kernels: the same bits each time, and no waiting for a busy neighbour core."""
 
 
-def text_encoder() -> Encoder:
+def text_encoder() -> Encoder[str]:
     """The encoder of items and queries."""
     return UniversalSentenceEncoder()
 

@@ -33,7 +33,7 @@ def content_digest(text: str) -> bytes:
 class CachedEncoder:
     """An encoder that remembers the last ``size`` different texts (about 2 KB each): for search queries."""
 
-    def __init__(self, encoder: Encoder, size: int = 1_000) -> None:
+    def __init__(self, encoder: Encoder[str], size: int = 1_000) -> None:
         self._encoder = encoder
         self._size = size
         self._kept: OrderedDict[bytes, FloatArray] = OrderedDict()  # the least recently used first
@@ -70,7 +70,7 @@ class VectorStore:
     by the next writer, and a record whose check sum is wrong is encoded again.
     """
 
-    def __init__(self, folder: Path, encoder: Encoder) -> None:
+    def __init__(self, folder: Path, encoder: Encoder[str]) -> None:
         self.path = folder / quote(encoder.name, safe="") / "vectors.v1"
         self._encoder = encoder
         self._record = np.dtype([("digest", f"V{_DIGEST_BYTES}"), ("vector", "<f4", encoder.dim), ("crc", "<u4")])

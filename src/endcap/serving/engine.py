@@ -106,7 +106,7 @@ class Engine:
     """Answers requests from the state, and takes in entries. One thread at a time, the one that owns the state."""
 
     def __init__(
-        self, state: State, contents: Contents, model: ServingModel, encoder: Encoder, new_id: Callable[[], str]
+        self, state: State, contents: Contents, model: ServingModel, encoder: Encoder[str], new_id: Callable[[], str]
     ) -> None:
         self.state = state
         self.contents = contents
