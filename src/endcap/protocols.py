@@ -95,7 +95,7 @@ class Transcriber(Protocol):
     def name(self) -> str: ...
 
     def transcribe(self, audio: bytes, words: Sequence[str] = ()) -> str:
-        """What is said in ``audio`` (the bytes of a file), helped by the ``words`` that may be expected; "" for silence.
+        """What is said in ``audio`` (the bytes of a file), helped by ``words`` that may be expected; "" for silence.
 
         Raises InvalidFieldError, naming ``audio``, for what is not sound.
         """
