@@ -24,7 +24,6 @@ from endcap import wiring
 from endcap.catalog.items import ItemChange, parse_change
 from endcap.catalog.rules import RuleChange, parse_rule
 from endcap.config import Config, StateConfig
-from endcap.encoders.cache import CachedEncoder, VectorStore
 from endcap.events.schema import Event
 from endcap.serving.contents import Contents
 from endcap.serving.engine import RECIPES, Engine, Request
@@ -124,11 +123,10 @@ def visits(items: int, events: int, random: np.random.Generator) -> list[Event]:
 def engine(bodies: list[object], folder: Path) -> Engine:
     """An engine over ``bodies``. Nothing is encoded: these lists need no vectors."""
     state = State(StateConfig())
-    encoder = wiring.text_encoder()
-    contents = Contents(VectorStore(folder, encoder), encoder.dim)
+    contents = Contents(wiring.reading(folder, Config()))
     model = wiring.serving_model(state, contents, Config(), Path(), wiring.UNTRAINED)
     ids = count(1)
-    made = Engine(state, contents, model, CachedEncoder(encoder), lambda: f"r{next(ids)}")
+    made = Engine(state, model, lambda: f"r{next(ids)}")
     add(made, *bodies)
     return made
 

@@ -14,6 +14,7 @@ MAX_ID_LENGTH = 256
 CANARY = "endcap-canary"
 """The visitor as whom the server itself measures how soon a list follows an event; nobody else may speak for it."""
 MAX_TEXT_LENGTH = 20_000
+CURRENCY_LETTERS = 3
 MAX_NUMBER = 1e15
 """Beyond any price or quantity, and within what a float32 column can hold."""
 MAX_INTEGER = 2**63 - 1
@@ -40,6 +41,13 @@ def parse_text(name: str, value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT_LENGTH:
         raise InvalidFieldError(name, f"{name} must be a string of at most {MAX_TEXT_LENGTH} characters")
     return _encodable(name, value)
+
+
+def parse_currency(name: str, value: object) -> str:
+    """The three letters of ISO 4217, in upper case; whether there is such a currency is not looked up."""
+    if not isinstance(value, str) or not (value.isascii() and value.isalpha() and len(value) == CURRENCY_LETTERS):
+        raise InvalidFieldError(name, f"{name} is {shown(value)}: give the code of three letters, such as EUR")
+    return value.upper()
 
 
 def parse_number(name: str, value: object) -> float:

@@ -89,7 +89,65 @@ class TrainConfig:
     due_after: float = 0.25
     """Share of the typical time between two purchases of an item after which what was bought is due again: about
     one repeat in nine comes sooner, and lists of what is bought again lose next to nothing by waiting for it."""
+    augment: tuple[str, ...] = ()
+    """Further visits that are made of those there are: of crop, mask, reorder, substitute."""
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeConfig:
+    """Which pretrained models turn content into vectors. A change takes effect at the next ``endcap train``."""
+
+    text: str = "use-multilingual-v3-lower"
+    """A built-in encoder, one of the home's ``encoders`` folder, or ``endpoint``."""
+    image: str = ""
+    """One of the home's ``encoders`` folder; empty: images are not looked at."""
+    speech: str = ""
+    """One of the home's ``encoders`` folder that hears spoken queries, or ``pocketsphinx``; empty: they are refused."""
+    language: str = ""
+    """Of spoken queries, as ISO 639-1 has it, such as en or zh; empty: found out each time, which takes a second."""
+    image_folder: str = ""
+    """Where an item's ``image`` that is no address is looked for; empty: nowhere."""
+    image_hosts: tuple[str, ...] = ()
+    """Hosts from which images may be fetched; none named: none is fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """A server that gives vectors of texts, in the way of OpenAI's ``/v1/embeddings``."""
+
+    address: str = ""
+    """Up to and with ``/v1``."""
+    model: str = ""
+    """As the server calls it."""
+    key_env: str = ""
+    """The variable of the environment that holds its key; empty: it needs none."""
+    dim: int = 0
+    """Of its vectors; others are refused."""
+    batch: int = 64
+    """Texts in one request, at most."""
+    timeout_seconds: float = 10.0
+    """Of one request, from its start to the last byte of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LLMConfig:
+    """A language model behind a server, in the way of OpenAI's ``/v1/chat/completions``. No ``uses``: off."""
+
+    address: str = ""
+    """Up to and with ``/v1``."""
+    model: str = ""
+    """As the server calls it."""
+    key_env: str = ""
+    """The variable of the environment that holds its key; empty: it needs none."""
+    uses: tuple[str, ...] = ()
+    """What it is asked for: ``attributes``, ``rewrite``, ``rerank``, ``reasons``."""
+    voice: str = ""
+    """How the shop speaks, for the wording of reasons: ``warm and short, as to a regular``."""
+    timeout_ms: float = 300.0
+    """How long a list waits for one answer; then it goes out without."""
+    patience_seconds: float = 30.0
+    """How long an answer may take where nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +157,9 @@ class Config:
     state: StateConfig = field(default_factory=StateConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +184,13 @@ class Home:
         return self.path / "models"
 
     @property
+    def encoders(self) -> Path:
+        """One folder an encoder: what it is made of."""
+        return self.path / "encoders"
+
+    @property
     def vectors(self) -> Path:
-        """One folder an encoder."""
+        """One folder an encoder: what it has encoded."""
         return self.path / "vectors"
 
     @property
@@ -153,6 +219,11 @@ class Home:
         return self.path / "log" / "erasure.pending"
 
     @property
+    def erasure_lists(self) -> Path:
+        """Whose served lists an erasure must not leave, as keyed hashes: as long as some may be under way."""
+        return self.path / "log" / "erasure.lists"
+
+    @property
     def reports(self) -> Path:
         """What imports and evaluations found."""
         return self.path / "reports"
@@ -168,7 +239,7 @@ class Home:
         return self.path / "cache"
 
 
-Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig)
+Section = TypeVar("Section", StateConfig, ServeConfig, TrainConfig, EncodeConfig, EndpointConfig, LLMConfig)
 
 
 def load_config(path: Path) -> Config:
@@ -187,11 +258,15 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): make it a file that Endcap may read") from error
     unknown = tables.keys() - {table.name for table in fields(Config)}
     if unknown:
-        raise ConfigError(f"{path}: unknown table [{min(unknown)}]; there are [state], [serve] and [train]")
+        there = ", ".join(f"[{table.name}]" for table in fields(Config))
+        raise ConfigError(f"{path}: unknown table [{min(unknown)}]; there are {there}")
     return Config(
         _section(path, "state", StateConfig, tables),
         _section(path, "serve", ServeConfig, tables),
         _section(path, "train", TrainConfig, tables),
+        _section(path, "encode", EncodeConfig, tables),
+        _section(path, "endpoint", EndpointConfig, tables),
+        _section(path, "llm", LLMConfig, tables),
     )
 
 
@@ -244,6 +319,7 @@ _FROM_ZERO = {
     "serve.keep_served_days": _MOST,
     "serve.canary_seconds": 86_400.0,
     "train.seed": 2.0**32 - 1,
+    "endpoint.dim": 65_536.0,
 }
 """The settings that may be 0, each with its greatest value. All others are above 0, but for the weights."""
 _LEAST = {"serve.canary_seconds": 1.0}

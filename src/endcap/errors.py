@@ -57,10 +57,20 @@ class ModelError(EndcapError):
     code = "model"
 
 
+class EndpointError(ModelError):
+    """Another server that was asked for vectors or words did not give them: gone, slow, or wrong."""
+
+    code = "endpoint"
+
+
 class HomeError(EndcapError):
     """The home folder cannot be used: not there, read-only, or served by another process."""
 
     code = "home"
+
+
+class DamagedEntryError(HomeError):
+    """An entry of the log is not what was written."""
 
 
 class TooLargeError(EndcapError):

@@ -88,6 +88,21 @@ class Encoder(Protocol[Content]):
         ...
 
 
+class ImageEncoder(Encoder[bytes], Protocol):
+    """Image files to vectors; those that cannot be read have a zero row."""
+
+    def load(self) -> None:
+        """Get ready now instead of at the first picture. Raises ModelError if it cannot encode."""
+        ...
+
+    def query(self, image: bytes, /) -> FloatArray:
+        """(dim,) the vector of a picture that somebody searches with.
+
+        Raises InvalidFieldError, naming ``image``, for one that cannot be read.
+        """
+        ...
+
+
 class Transcriber(Protocol):
     """Speech to text, by a pretrained model."""
 

@@ -102,6 +102,8 @@ class Query:
     """What the visitor typed."""
     vector: FloatArray | None = None
     """(dim,) unit vector of ``text``, from the item encoder."""
+    image: FloatArray | None = None
+    """(dim,) unit vector of the photo that the visitor showed, from the encoder of the items' pictures."""
     now: int = 0
     """Milliseconds since 1970: the moment the list is for."""
     bought: BoolArray = field(default_factory=lambda: _NO_BOOLS)
@@ -189,6 +191,8 @@ class Record:
     """The body as JSON."""
     key: str | None = None
     """Stored once: a second record with the same key is a duplicate. None: never a duplicate."""
+    checked: bool = field(default=True, compare=False)
+    """Whether its checksum was compared. An entry of a log from before there were any has none."""
 
 
 DAMAGED = "damaged"

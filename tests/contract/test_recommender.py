@@ -20,6 +20,7 @@ from endcap.models.ensemble import Blend
 from endcap.models.fallback import Fallback
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
 from endcap.models.popularity import Popularity
+from endcap.models.projection import Projection
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
 from endcap.protocols import Recommender, Scorer, Trainable, TrainableRecommender
 from endcap.types import Interactions, Query, Ranking
@@ -41,6 +42,7 @@ TRAINABLE: dict[str, Callable[[], TrainableScorer]] = {
     "bought together": lambda: SessionKNN(settings=BOUGHT_TOGETHER),
     "ALS": lambda: ALS(factors=6, epochs=3),
     "buy again": BuyAgain,
+    "projection": lambda: Projection([_vectors()]),
 }
 OWN_ITEMS_ONLY = 3
 """Different items of the history below: what buying again chooses among."""
@@ -73,11 +75,15 @@ def _blend(members: Mapping[str, Scorer]) -> Recommender:
     return Blend(members, WEIGHTS)
 
 
-def _content() -> Content:
+def _vectors() -> ItemVectors:
     vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 8)).astype(np.float32)
     held = ItemVectors(8)
     held.set(np.arange(N_ITEMS, dtype=np.int32), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    return Content(held)
+    return held
+
+
+def _content() -> Content:
+    return Content(_vectors())
 
 
 def _fitted(make: Callable[[], TrainableRecommender]) -> Recommender:

@@ -9,20 +9,31 @@ import pytest
 from safetensors.numpy import load, save
 from tests.unit.models.pasts import follow, past, random_past
 
+from endcap.encoders.cache import ItemVectors
 from endcap.errors import ModelError, NotFittedError
 from endcap.models.als import ALS
 from endcap.models.buy_again import BuyAgain
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
+from endcap.models.projection import Projection
 from endcap.protocols import Learner
 from endcap.types import Query
 
 PAST = random_past(9)
+
+
+def _projection() -> Projection:
+    held = ItemVectors(8)
+    n_items = len(PAST.items)
+    held.set(np.arange(n_items, dtype=np.int32), np.random.default_rng(0).random((n_items, 8), np.float32))
+    return Projection([held])
+
 
 LEARNERS: Mapping[str, Callable[[], Learner]] = {
     "ALS": lambda: ALS(factors=6, epochs=3),
     "buy again": BuyAgain,
     "item kNN, BM25": ItemKNN,
     "item kNN, cosine": lambda: ItemKNN(ItemKNNSettings(similarity="cosine", neighbours=3)),
+    "projection": _projection,
 }
 
 

@@ -29,8 +29,9 @@ def first_cells(text: str) -> list[str]:
 
 def test_every_setting_has_its_row_and_its_default() -> None:
     text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `((?:state|serve|train)\.\w+)` \| (.*?) \|", text, re.MULTILINE))
     config = Config()
+    tables = "|".join(table.name for table in fields(config))
+    rows = dict(re.findall(rf"^\| `((?:{tables})\.\w+)` \| (.*?) \|", text, re.MULTILINE))
     defaults = {
         f"{table.name}.{key.name}": getattr(getattr(config, table.name), key.name)
         for table in fields(config)

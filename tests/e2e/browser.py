@@ -117,7 +117,8 @@ class Windows:
             self.watched.errors.append(message.text)
 
     def _asked(self, request: Request) -> None:
-        if urlsplit(request.url).netloc != urlsplit(self._address).netloc and not request.url.startswith("data:"):
+        own = urlsplit(request.url).netloc == urlsplit(self._address).netloc
+        if not own and not request.url.startswith(("data:", "blob:")):
             self.watched.elsewhere.append(request.url)
 
 

@@ -41,6 +41,7 @@ def test_the_overview_shows_what_the_server_measured(visit: Visit) -> None:
     stats = page.request.get(f"{visit.address}/v1/stats").json()
     assert figure(page, "Model") == stats["model"]
     expect(page.locator(".facts-line").first).to_contain_text(f"Items {stats['items']:,}")
+    expect(page.locator(".facts-line").first).to_contain_text("Rules broken 0")
     expect(page.locator("#digest-check")).to_contain_text("none yet. Run “endcap replay --check")
 
 
@@ -186,6 +187,21 @@ def test_why_shows_the_way_of_an_item_that_was_shown_and_of_one_that_was_not(vis
     assert page.evaluate(NO_SCROLL)
 
 
+def test_why_adds_up_with_a_shop_rule_under_its_own_name(visit: Visit) -> None:
+    rule = {"action": "boost", "where": "item_id = '22423'", "value": 0.5}
+    assert visit.page.request.put(f"{visit.address}/v1/rules/two_words", data=rule).status == 200
+    wanted = {"recipe": "popular", "visitor_id": "lifted"}
+    answer = visit.page.request.post(f"{visit.address}/v1/recommend", data=wanted).json()
+    assert visit.page.request.delete(f"{visit.address}/v1/rules/two_words").status == 200
+    place = [item["item_id"] for item in answer["items"]].index("22423") + 1
+    page = visit.console(f"#/why?request_id={answer['request_id']}&item_id=22423")
+    expect(page.locator(".trace .why-sentence")).to_have_text(f"It was shown at place {place}.", timeout=30_000)
+    expect(page.locator(".part")).to_contain_text(["", "", "Score"])
+    expect(page.locator(".part", has_text="Shop rule “two_words”")).to_have_count(1)
+    *parts, score = (float(text) for text in page.locator(".part-value").all_inner_texts())
+    assert abs(sum(parts) - score) < 0.002, "each is rounded to three digits"
+
+
 def test_why_says_what_it_cannot_answer(visit: Visit) -> None:
     page = visit.console("#/why?request_id=never&item_id=22423")
     expect(page.locator(".trace .note")).to_contain_text("the log has no list 'never'", timeout=30_000)
@@ -236,3 +252,25 @@ def test_results_renews_itself_and_says_what_is_not_counted(visit: Visit) -> Non
     page.unroute("**/v1/reports/**")
     expect(page.locator("main > .note")).to_be_hidden(timeout=10_000)
     visit.watched.errors.clear()  # Chromium itself writes down the requests that were broken
+
+
+def test_results_keeps_currencies_apart(visit: Visit) -> None:
+    request = visit.page.request
+    wanted = {"recipe": "trending", "visitor_id": "two-purses", "k": 2}
+    answer = request.post(f"{visit.address}/v1/recommend", data=wanted).json()
+    item = {"visitor_id": "two-purses", "item_id": answer["items"][0]["item_id"], "request_id": answer["request_id"]}
+    for money in ({"currency": "USD"}, {"currency": "CAD"}, {}):
+        bought = {"type": "purchase", "value": 7, **item, **money}
+        assert request.post(f"{visit.address}/v1/events", data=bought).status == 202
+    page = visit.console("#/results")
+    revenue = page.locator(".figure", has_text="Revenue").locator(".figure-value")
+    for text in ("US$7.00", "CA$7.00", "7.00 (no currency)"):
+        expect(revenue).to_contain_text(text)
+    for name in ("USD", "CAD", "no currency"):
+        expect(page.locator(".chart", has_text=f"Revenue, {name}")).to_have_count(1)
+
+
+def test_money_in_what_is_no_currency_is_shown_as_it_stands(visit: Visit) -> None:
+    page = visit.console("#/results")
+    said = page.evaluate("import('/static/js/i18n.js').then(({ money }) => [money(-1.5, 'Gold'), money(2, 'GBP')])")
+    assert said == ["-1.50 Gold", "£2.00"]

@@ -58,6 +58,22 @@ def test_a_rule_is_looked_at_put_and_honoured(visit: Visit) -> None:
     assert len(titles) == len(after)
 
 
+def test_the_preview_is_of_a_visitor_too_and_says_when_there_is_nobody(visit: Visit) -> None:
+    request = visit.page.request
+    event = {"type": "view", "visitor_id": "only-a-visitor", "item_id": popular(visit)[0]}
+    assert request.post(f"{visit.address}/v1/events", data=event).status == 202
+    page = visit.console("#/rules")
+    write(page, "lights", "Hide", LIGHTS)
+    page.locator("#rule-visitor").fill("nobody-by-that-name")
+    expect(page.locator(".rule-preview .note")).to_contain_text("There is no user or visitor “nobody-by-that-name”")
+    visit.watched.errors.clear()  # Chromium itself writes down the 404
+    with page.expect_request(lambda one: one.method == "POST" and one.url.endswith("/v1/rule-preview")) as asked:
+        page.locator("#rule-visitor").fill("only-a-visitor")
+    sent = asked.value.post_data_json or {}
+    assert (sent.get("visitor_id"), "user_id" in sent) == ("only-a-visitor", False)
+    expect(page.locator(".rule-preview .note")).to_have_count(0)
+
+
 def test_dates_say_whether_it_waits_or_is_over(visit: Visit) -> None:
     for name, dates in (("later", {"from": "2999-01-01T00:00:00Z"}), ("gone", {"until": "2020-01-01T00:00:00Z"})):
         rule = {"action": "cap", "where": "price > 1", "value": 2, **dates}
@@ -103,6 +119,7 @@ def test_on_a_small_screen_nothing_is_cut_off_or_faint(visit: Visit, windows: Wi
     visit.page.request.put(f"{visit.address}/v1/rules/lights", data={"action": "exclude", "where": LIGHTS})
     page = windows.open(width=360, scheme=scheme, language="zh-CN").console("#/rules")
     expect(page.locator("h1")).to_have_text("规则")
+    assert page.locator(".condition").evaluate("one => one.getClientRects().length") <= 2, "not a letter a line"
     page.locator("#rule-where").fill("price > 10")
     expect(page.locator(".match-count")).to_contain_text("件商品中有")
     assert page.evaluate(NO_SCROLL)

@@ -89,7 +89,17 @@ def test_who_somebody_is(visit: Visit) -> None:
     shown = page.locator("[aria-labelledby=users-counts] dt").all_inner_texts()
     assert sorted(shown) == ["Log-in", "Not interested", "Purchase", "View"]
     bands = page.locator("[aria-labelledby=users-interests] dt").all_inner_texts()
-    assert bands == [one["name"] for one in known["interests"]["price"]]
+    assert bands == [one["name"] for kind in ("price", "theme") for one in known["interests"][kind]]
+
+
+def test_what_people_here_are_interested_in(visit: Visit) -> None:
+    page = visit.console("#/users")
+    themes = visit.page.request.get(f"{visit.address}/v1/interests").json()["themes"]
+    assert len(themes) > 1
+    rows = page.locator("[aria-labelledby=shop-interests] tbody tr")
+    expect(rows).to_have_count(len(themes))
+    expect(rows.first.locator("th")).to_have_text(", ".join(themes[0]["keywords"]))
+    expect(rows.first.locator("li")).to_have_count(3)
 
 
 def test_a_visitor_leads_to_its_user(visit: Visit) -> None:

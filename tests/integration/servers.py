@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -14,17 +14,18 @@ from tests.docs.running import ENDCAP, free_port
 
 @contextlib.contextmanager
 def server(
-    home: Path, said: Path | None = None, health: str = "ready"
+    home: Path, said: Path | None = None, health: str = "ready", endcap: Sequence[str | Path] = (ENDCAP,)
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """``endcap serve`` on ``home`` and its address; killed at the end if it lives.
 
     ``said``: where what it prints goes. ``health``: ``ready``, or ``live`` for a shop without a trained model.
+    ``endcap``: what is run in its place.
     """
     base = f"http://127.0.0.1:{free_port()}"
     said = said or home.parent / "serve.log"
     with said.open("w") as out:
         process = subprocess.Popen(
-            [ENDCAP, "serve", "--home", home, "--port", base.rpartition(":")[2]], stdout=out, stderr=out
+            [*endcap, "serve", "--home", home, "--port", base.rpartition(":")[2]], stdout=out, stderr=out
         )
     try:
         until = time.monotonic() + 60

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.docs.running import ENDCAP
 from tests.integration.test_rebuild import CONFIG, IDS, MINUTE, NOW, filled
 
 from endcap import wiring
 from endcap.backends.log.spool import Spool
 from endcap.config import Home
 from endcap.errors import NotFoundError
+from endcap.events.erasing import last_number
 from endcap.events.log import entries, to_record
 from endcap.events.schema import Event, Line
+from endcap.events.served import Served
 from endcap.interfaces.cli.main import endcap, main
 from endcap.pipelines import restart
 from endcap.pipelines.erase import Receipt
@@ -31,6 +40,7 @@ from endcap.state.snapshot import save
 
 USER, VISITOR, SESSION = "zoe-q7x1user", "v-q7x1visitor", "s-q7x1session"
 QUERY, TEXT, REFUSED = "q7x1query lamp", "q7x1text: I live in Ulm", "q7x1refused"
+OTHERS = {"recipe": "for-you", "user_id": "u5"}
 TRACES = (USER, VISITOR, SESSION, "q7x1event", QUERY, TEXT, REFUSED, "q7x1")
 
 
@@ -54,7 +64,7 @@ def lived(at: int) -> list[Event]:
     ]
 
 
-async def _shown(live: Live, now: int) -> dict[str, str]:
+def show(live: Live, now: int) -> dict[str, str]:
     """Lists for her, under each of her names, and for another; by who it was."""
     asked = {
         "user": Request("for-you", user_id=USER),
@@ -68,8 +78,15 @@ async def _shown(live: Live, now: int) -> dict[str, str]:
         answer = live.engine.recommend(request, now)
         live.show(served(request, answer, now, live.engine.state.items, settled=True))
         found[who] = answer.request_id
-    await live.settle()
     return found
+
+
+async def stop_with_lists_in_the_spool(home: Path, now: int) -> None:
+    """Serve, show lists, and stop the whole process before any of them is in the log."""
+    live = wiring.open_live(home, CONFIG)
+    await live.start()
+    show(live, now)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 async def _live(home: Path, now: int, bodies: list[Event]) -> dict[str, str]:
@@ -77,7 +94,9 @@ async def _live(home: Path, now: int, bodies: list[Event]) -> dict[str, str]:
     await live.start()
     try:
         await live.append(bodies)
-        return await _shown(live, now)
+        shown = show(live, now)
+        await live.settle()
+        return shown
     finally:
         await live.stop()
 
@@ -240,3 +259,59 @@ def test_a_visitor_known_as_a_user_is_told_of_and_stays(home: Path) -> None:
     receipt = erase(home, "--visitor", VISITOR)
     assert (receipt["number"], receipt["known_visitors"]) == (None, 1)
     assert traces(home).keys() == before.keys() - {"log/served.spool"}, "what was in the spool is in the log"
+
+
+@pytest.fixture
+def stopped(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of ``home`` that was stopped with lists in its spool."""
+    wanted = f"tests.integration.test_erasure as me; asyncio.run(me.stop_with_lists_in_the_spool(Path({str(home)!r}), "
+    code = f"import asyncio; from pathlib import Path; import {wanted}{NOW + 9 * MINUTE}))"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert USER.encode() in Home(home).spool.read_bytes()
+        yield process
+        process.kill()
+
+
+def erasing(home: Path) -> subprocess.Popen[bytes]:
+    """``endcap erase``, once it has changed the log and waits for the lists of the server."""
+    process = subprocess.Popen([ENDCAP, "erase", "--user", USER, "--yes", "--json", "--home", home])
+    with closing(wiring.open_log(home)) as log:
+        while not last_number(log):
+            assert process.poll() is None
+            time.sleep(0.01)
+    return process
+
+
+def asked_in(home: Path) -> list[dict[str, object]]:
+    """What was asked for the lists that the log holds."""
+    with closing(wiring.open_log(home)) as log:
+        return [one.body.asked for one in entries(log) if isinstance(one.body, Served)]
+
+
+def test_a_server_that_dies_beside_an_erasure_brings_nothing_of_her_back(
+    home: Path, stopped: subprocess.Popen[bytes]
+) -> None:
+    eraser = erasing(home)
+    stopped.kill()
+    assert eraser.wait(60) == 0
+    assert traces(home) == {}
+    assert asked_in(home) == [OTHERS] * 3, "of each time that she was shown some"
+
+
+def test_the_start_after_both_died_brings_nothing_of_her_back(home: Path, stopped: subprocess.Popen[bytes]) -> None:
+    eraser = erasing(home)
+    for process in (eraser, stopped):
+        process.kill()
+        process.wait(30)
+    asyncio.run(_starts(home))
+    assert asked_in(home) == [OTHERS] * 3
+    assert "log/served.spool" not in traces(home)
+    erase(home, "--user", USER)  # nobody has got a receipt: so it is asked for again
+    assert traces(home) == {}
+
+
+async def _starts(home: Path) -> None:
+    live = wiring.open_live(home, CONFIG)
+    await live.start()
+    await live.stop()

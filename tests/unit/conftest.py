@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from endcap import wiring
 from endcap.encoders.cache import VectorStore
+from endcap.encoders.text import UniversalSentenceEncoder
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> VectorStore:
     """Vectors of the real encoder, kept for the session."""
-    return VectorStore(tmp_path_factory.mktemp("vectors"), wiring.text_encoder())
+    return VectorStore(tmp_path_factory.mktemp("vectors"), UniversalSentenceEncoder())

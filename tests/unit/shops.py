@@ -11,10 +11,11 @@ from typing import Any
 from endcap import wiring
 from endcap.catalog.items import ItemChange, parse_change
 from endcap.config import Config, StateConfig
-from endcap.encoders.cache import CachedEncoder, VectorStore
+from endcap.encoders.cache import VectorStore
+from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.events.log import Body
 from endcap.events.schema import Event, Line
-from endcap.serving.contents import Contents
+from endcap.serving.contents import Contents, Reading
 from endcap.serving.engine import Answer, Engine, Request
 from endcap.state.fold import State
 from endcap.types import Entry
@@ -57,16 +58,20 @@ def open_files_in(folder: Path) -> list[str]:
     return [name for name in held if name.startswith(str(folder))]
 
 
+def reading(store: VectorStore) -> Reading:
+    """The real encoder of texts, over ``store``."""
+    return Reading.of_texts(store, UniversalSentenceEncoder())
+
+
 class Small:
     """An engine over what was added, with the untrained model and the real encoder."""
 
     def __init__(self, store: VectorStore, *bodies: Body) -> None:
         self.state = State(StateConfig())
-        self.contents = Contents(store, wiring.text_encoder().dim)
+        self.contents = Contents(reading(store))
         model = wiring.serving_model(self.state, self.contents, Config(), Path(), wiring.UNTRAINED)
         ids = count(1)
-        encoder = CachedEncoder(wiring.text_encoder())
-        self.engine = Engine(self.state, self.contents, model, encoder, lambda: f"r{next(ids)}")
+        self.engine = Engine(self.state, model, lambda: f"r{next(ids)}")
         self.add(*bodies)
 
     def add(self, *bodies: Body) -> None:
@@ -74,8 +79,8 @@ class Small:
         for body in bodies:
             self.engine.apply(Entry(self.state.offset + 1, NOW, body))
         while self.contents.waiting:
-            rows, texts = self.contents.take(100)
-            self.contents.put(rows, self.contents.encode(texts))
+            rows, items = self.contents.take(100)
+            self.contents.put(rows, self.contents.encode(items))
 
     def ask(self, recipe: str = "for-you", now: int = NOW, **asked: Any) -> Answer:
         """The list at ``now``."""

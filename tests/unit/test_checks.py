@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from endcap.checks import (
     FUTURE_TOLERANCE_MS,
     MAX_MOMENT_MS,
+    parse_currency,
     parse_flag,
     parse_id,
     parse_moment,
@@ -62,6 +63,16 @@ def test_texts() -> None:
 def test_what_is_no_text(value: object) -> None:
     with pytest.raises(InvalidFieldError, match=r"^title must be a string of at most 20000 characters$"):
         parse_text("title", value)
+
+
+def test_currencies_are_written_in_one_way() -> None:
+    assert parse_currency("currency", "EUR") == parse_currency("currency", "eur") == "EUR"
+
+
+@pytest.mark.parametrize("value", ["", "Gold", "€", "EÜR", "E1R", " EUR", None, 5])
+def test_what_is_no_currency(value: object) -> None:
+    with pytest.raises(InvalidFieldError, match=r"^currency is .*: give the code of three letters, such as EUR$"):
+        parse_currency("currency", value)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.5, 1e15, -1e15])

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -348,8 +349,18 @@ def test_members_without_vectors_have_no_content(home: Path) -> None:
     with engine_of(home) as (engine, _):
         without = wiring.blend_members(engine.state, None, CONFIG.train)
         all_of_them = wiring.blend_members(engine.state, engine.contents.vectors, CONFIG.train)
-    assert set(all_of_them) - set(without) == {"content"}
-    assert set(wiring.LEARNERS) <= set(without)
+    assert set(all_of_them) - set(without) == {"content", "projection"}
+    assert set(wiring.LEARNERS) <= set(all_of_them)
+
+
+def test_a_projection_that_is_asked_for_is_learnt_and_serves(home: Path) -> None:
+    asked = replace(CONFIG, train=replace(CONFIG.train, models=("content", "projection")))
+    manifest = wiring.train(home, asked, 0, NOW, quiet)
+    assert manifest.weights.keys() == {"content", "projection"}
+    with engine_of(home, asked) as (engine, problem):
+        assert (engine.model.version, problem) == (manifest.version, None)
+        assert "projection" in engine.model.proposers["for-you"].weights
+        assert engine.recommend(Request("for-you", user_id="u0"), NOW).items
 
 
 def test_vectors_are_kept_in_the_home(home: Path) -> None:

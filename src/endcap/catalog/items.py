@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from endcap.checks import parse_flag, parse_id, parse_moment, parse_number, parse_text
+from endcap.checks import parse_currency, parse_flag, parse_id, parse_moment, parse_number, parse_text
 from endcap.errors import InvalidFieldError
 
 KINDS = ("product", "campaign", "review", "content")
@@ -154,7 +154,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "categories": _parse_categories,
     "price": _parse_price,
     "sale_price": _parse_price,
-    "currency": parse_text,
+    "currency": parse_currency,
     "in_stock": parse_flag,
     "url": parse_text,
     "image": parse_text,

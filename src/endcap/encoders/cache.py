@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -20,21 +21,26 @@ from endcap.errors import HomeError, ModelError
 from endcap.protocols import Encoder
 from endcap.types import BoolArray, FloatArray, IntArray, Progress
 
-BATCH = 64
-"""Texts encoded between two writes: what a killed process loses at most, and what memory holds beside the result."""
+BATCH = 256
+"""Contents encoded between two writes: what a killed process loses at most, and what memory holds beside the result.
+Among so many titles are enough of equal length to run together."""
 _DIGEST_BYTES = 16
 
-
-def content_digest(text: str) -> bytes:
-    """The name of a text in the store."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+Content = TypeVar("Content", str, bytes)
+"""What is encoded: a text, or the bytes of an image."""
 
 
-class CachedEncoder:
-    """An encoder that remembers the last ``size`` different texts (about 2 KB each): for search queries."""
+def content_digest(content: str | bytes) -> bytes:
+    """The name of a content in the store."""
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
-    def __init__(self, encoder: Encoder[str], size: int = 1_000) -> None:
-        self._encoder = encoder
+
+class CachedEncoder(Generic[Content]):
+    """An encoder that remembers the last ``size`` different contents (about 2 KB each): for search queries."""
+
+    def __init__(self, encoder: Encoder[Content], size: int = 1_000) -> None:
+        self._encoder: Encoder[Content] = encoder
         self._size = size
         self._kept: OrderedDict[bytes, FloatArray] = OrderedDict()  # the least recently used first
 
@@ -46,12 +52,12 @@ class CachedEncoder:
     def dim(self) -> int:
         return self._encoder.dim
 
-    def encode(self, texts: Sequence[str]) -> FloatArray:
+    def encode(self, contents: Sequence[Content]) -> FloatArray:
         """(n, dim), as the wrapped encoder gives it."""
-        digests = [content_digest(text) for text in texts]
-        missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self._kept}
+        digests = [content_digest(one) for one in contents]
+        missing = {digest: one for digest, one in zip(digests, contents, strict=True) if digest not in self._kept}
         fresh = dict(zip(missing, self._encoder.encode(list(missing.values())), strict=True)) if missing else {}
-        vectors = np.empty((len(texts), self.dim), np.float32)
+        vectors = np.empty((len(contents), self.dim), np.float32)
         for row, digest in enumerate(digests):
             vectors[row] = fresh[digest] if digest in fresh else self._kept[digest]
         for digest, vector in zip(digests, vectors, strict=True):
@@ -62,41 +68,42 @@ class CachedEncoder:
         return vectors
 
 
-class VectorStore:
-    """Vectors by the hash of their text, in ``folder``/<encoder name>/vectors.v1: a changed title encodes one title.
+class ContentStore(Generic[Content]):
+    """Vectors by the hash of their content, in ``folder``/<encoder name>/vectors.v1: a changed title encodes one title.
 
     The file only grows, by records of one size: digest (16 bytes), vector (dim x float32), CRC-32 (4 bytes). A
     writer holds a lock on the file, so processes may share it. What a killed writer left half written is cut off
     by the next writer, and a record whose check sum is wrong is encoded again.
     """
 
-    def __init__(self, folder: Path, encoder: Encoder[str]) -> None:
+    def __init__(self, folder: Path, encoder: Encoder[Content]) -> None:
         self.path = folder / quote(encoder.name, safe="") / "vectors.v1"
-        self._encoder = encoder
+        self._encoder: Encoder[Content] = encoder
         self._record = np.dtype([("digest", f"V{_DIGEST_BYTES}"), ("vector", "<f4", encoder.dim), ("crc", "<u4")])
         self._places: dict[bytes, int] = {}  # digest to record number
         self._scanned = 0  # records that are in _places
 
-    def fill(self, vectors: ItemVectors, items: Sequence[tuple[int, Item]], progress: Progress | None = None) -> None:
-        """Put the vector of each of ``items`` (its row, and the item) into ``vectors``. Raises as ``vectors`` does."""
-        rows = np.array([row for row, _ in items], np.int32)
-        vectors.set(rows, self.vectors([item.text() for _, item in items], progress))
+    def vectors(self, contents: Sequence[Content], progress: Progress | None = None) -> FloatArray:
+        """(n, dim) unit rows, zero for a blank text or an empty file; what is not stored yet is encoded and stored.
 
-    def vectors(self, texts: Sequence[str], progress: Progress | None = None) -> FloatArray:
-        """(n, dim) unit rows, zero for a blank text; what is not stored yet is encoded and stored.
-
-        Raises HomeError if the file cannot be read or written, and what the encoder raises.
+        Raises HomeError if the file cannot be read or written, ModelError if the encoder gives vectors of another shape
+        than it says, and what the encoder raises.
         """
-        found = np.zeros((len(texts), self._encoder.dim), np.float32)
+        found = np.zeros((len(contents), self._encoder.dim), np.float32)
         wanted: dict[bytes, list[int]] = {}
-        for row, text in enumerate(texts):
-            if text and not text.isspace():
-                wanted.setdefault(content_digest(text), []).append(row)
+        for row, content in enumerate(contents):
+            if content and not (isinstance(content, str) and content.isspace()):
+                wanted.setdefault(content_digest(content), []).append(row)
         with self._usable():
             missing = self._fill(found, wanted)
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            fresh = self._encoder.encode([texts[wanted[digest][0]] for digest in batch])
+            fresh = self._encoder.encode([contents[wanted[digest][0]] for digest in batch])
+            if fresh.shape != (len(batch), self._encoder.dim):
+                raise ModelError(
+                    f"the encoder {self._encoder.name!r} gave vectors of shape {fresh.shape} for {len(batch)} "
+                    f"contents, not of {self._encoder.dim} dimensions each: none of them is kept; mend the encoder"
+                )
             self._append(batch, fresh)
             for digest, vector in zip(batch, fresh, strict=True):
                 found[wanted[digest]] = vector
@@ -154,6 +161,15 @@ class VectorStore:
             yield
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used ({error.strerror}): check its rights and the disk") from error
+
+
+class VectorStore(ContentStore[str]):
+    """The vectors of texts, those of items among them."""
+
+    def fill(self, vectors: ItemVectors, items: Sequence[tuple[int, Item]], progress: Progress | None = None) -> None:
+        """Put the vector of each of ``items`` (its row, and the item) into ``vectors``. Raises as ``vectors`` does."""
+        rows = np.array([row for row, _ in items], np.int32)
+        vectors.set(rows, self.vectors([item.text() for _, item in items], progress))
 
 
 def _checksum(digest: bytes, vector: FloatArray) -> int:

@@ -7,7 +7,6 @@ them in numpy.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,8 @@ from threading import Lock
 
 import numpy as np
 
+from endcap.encoders.folder import check_file
+from endcap.encoders.reading import readable
 from endcap.errors import ModelError
 from endcap.types import FloatArray
 
@@ -68,24 +69,13 @@ class UniversalSentenceEncoder:
 def check_files(folder: Path, digests: Mapping[str, str]) -> None:
     """Raises ModelError if a file of ``folder`` is missing or has not the SHA-256 that is given for it."""
     for name, expected in digests.items():
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}): install {PACKAGE} again") from error
-        if found != expected:
-            raise ModelError(
-                f"{path} has SHA-256 {found[:16]}... instead of {expected[:16]}...: its vectors would not fit those "
-                f"already stored; install {PACKAGE} again"
-            )
+        check_file(folder / name, expected, f"install {PACKAGE} again")
 
 
 def _clean(text: str) -> str:
-    """``text`` as the model reads it; empty if there is nothing to read. Halves of characters are dropped."""
-    whole = unicodedata.normalize("NFKC", text[:MAX_CHARS].encode("utf-8", "ignore").decode("utf-8"))
-    whole = whole[:MAX_CHARS].lower()  # cut again: one character can stand for 18
-    return whole if any(char.isprintable() and not char.isspace() for char in whole) else ""
+    """``text`` as the model reads it; empty if there is nothing to read."""
+    whole = unicodedata.normalize("NFKC", readable(text, MAX_CHARS))
+    return whole[:MAX_CHARS].lower()  # cut again: one character can stand for 18
 
 
 def _model() -> _Model:

@@ -32,6 +32,8 @@ class Erasure:
     """The same without them."""
     remaining: int
     """How many events the log still held then: a state with more of them has not been folded again."""
+    damaged: tuple[int, ...] = ()
+    """Entries that nobody could read any more. They may have been theirs, so they went too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from endcap.catalog.items import ItemChange
 from endcap.catalog.rules import RuleChange, stored_rule
-from endcap.errors import HomeError, InvalidFieldError
+from endcap.errors import DamagedEntryError, HomeError, InvalidFieldError
 from endcap.events.canary import CanaryView
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.schema import Event, Line, Listing
@@ -103,7 +103,7 @@ class _StoredServed(msgspec.Struct, omit_defaults=True, gc=False, rename=_SHORT)
     propensities: tuple[float, ...] = ()
 
 
-class _StoredErasure(msgspec.Struct):
+class _StoredErasure(msgspec.Struct, omit_defaults=True):
     people: tuple[str, ...]
     events: dict[str, int]
     lists: int
@@ -112,6 +112,7 @@ class _StoredErasure(msgspec.Struct):
     before: str
     after: str
     remaining: int
+    damaged: tuple[int, ...] = ()
 
 
 class Named(msgspec.Struct, gc=False):
@@ -181,7 +182,7 @@ def _timed_record(body: Event | Served | Erasure | Tombstone | CanaryView) -> Re
     if isinstance(body, CanaryView):
         return Record(CANARY_KIND, body.time, _encode(_StoredCanaryView(body.item_id)))
     counts, digests = (body.events, body.lists, body.first, body.offset), (body.before, body.after, body.remaining)
-    stored = _StoredErasure(body.people, *counts, *digests)
+    stored = _StoredErasure(body.people, *counts, *digests, body.damaged)
     return Record("erasure", body.time, _encode(stored), f"{ERASURE_KEY}{body.number}")
 
 
@@ -193,7 +194,7 @@ def to_entry(offset: int, record: Record) -> Entry:
     """
     try:
         return Entry(offset, record.time, _body(record))
-    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError) as error:
+    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError, RecursionError) as error:
         return Entry(offset, record.time, Unreadable(unreadable(offset, record.kind, error)))
 
 
@@ -242,16 +243,18 @@ def _erasure(record: Record) -> Erasure:
 def named(record: Record) -> Named | None:
     """Who the event or the served list in ``record`` names; None for another kind. A third of the cost of the body.
 
-    Raises HomeError for a record that cannot be read: it may name anybody.
+    Raises DamagedEntryError where that cannot be known any more, and HomeError where another version may know it.
     """
     if record.kind == DAMAGED:
-        raise HomeError("a log entry is damaged and may name anybody: run endcap repair, which leaves it out")
+        raise DamagedEntryError("a log entry is damaged and may name anybody: run endcap repair, which leaves it out")
     try:
         if record.kind == "event":
             return _decode_named(record.data)
         return _decode_named_in_served(record.data).q if record.kind == "served" else None
-    except msgspec.MsgspecError as error:
-        raise HomeError(
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        # No version that is newer than this one writes an entry without a checksum.
+        refusal = HomeError if record.checked else DamagedEntryError
+        raise refusal(
             f"a log entry of kind {record.kind!r} cannot be read ({error}): restore the log from a backup, or start "
             "the version of Endcap that wrote it"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from endcap.checks import parse_flag, parse_id, parse_number, parse_past, parse_text, shown
+from endcap.checks import parse_currency, parse_flag, parse_id, parse_number, parse_past, parse_text, shown
 from endcap.errors import InvalidFieldError
 
 EVENT_TYPES = (
@@ -99,7 +99,7 @@ _FIELDS = frozenset(Event.__dataclass_fields__) - {"listing"}
 _LINE_FIELDS = frozenset(Line.__dataclass_fields__)
 _IDS = ("event_id", "user_id", "visitor_id", "session_id", "item_id", "request_id")
 _NUMBERS = ("value", "rating")
-_TEXTS = ("query", "text", "currency")
+_TEXTS = ("query", "text")
 
 
 def parse_event(fields: Mapping[str, object], received: int) -> Event:
@@ -120,6 +120,8 @@ def parse_event(fields: Mapping[str, object], received: int) -> Event:
     values |= {name: parse_id(name, given[name]) for name in _IDS if name in given}
     values |= {name: parse_number(name, given[name]) for name in _NUMBERS if name in given}
     values |= {name: parse_text(name, given[name]) for name in _TEXTS if name in given}
+    if "currency" in given:
+        values["currency"] = parse_currency("currency", given["currency"])
     if str(values.get("event_id", "")).startswith(RESERVED):
         raise InvalidFieldError("event_id", f"event_id begins with {' or '.join(RESERVED)}: Endcap's own entries do")
     if "items" in given:

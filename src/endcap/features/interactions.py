@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -22,6 +23,22 @@ def matrix(interactions: Interactions) -> csr_array:
     table = csr_array((interactions.weight, (interactions.user, interactions.item)), shape=shape, dtype=np.float32)
     table.sum_duplicates()
     return table
+
+
+def visit_shares(interactions: Interactions, by: Literal["user", "session"] = "session") -> csr_array:
+    """(visits, items) float32: each item's share of the weight of its visit, or of its user's past.
+
+    Rows add up to 1; those of a single item, which went with nothing, are left out.
+    """
+    group = interactions.session if by == "session" else interactions.user
+    names, visit = np.unique(group, return_inverse=True)
+    shape = (names.size, len(interactions.items))
+    table = csr_array((interactions.weight, (visit, interactions.item)), shape=shape, dtype=np.float32)
+    table.sum_duplicates()
+    sizes = np.diff(table.indptr)
+    totals = np.bincount(np.repeat(np.arange(names.size), sizes), table.data, minlength=names.size)
+    table.data /= np.repeat(totals, sizes).astype(np.float32)
+    return csr_array(table[sizes > 1])
 
 
 _Places = dict[int, dict[int, list[int]]]

@@ -35,11 +35,16 @@ def tokens(text: str) -> list[str]:
     return _TOKENS.findall(unicodedata.normalize("NFKC", text[:MAX_CHARS])[:MAX_CHARS].casefold())
 
 
+def is_cjk(token: str) -> bool:
+    """Whether ``token``, one of ``tokens``, is a run of Chinese or Japanese characters."""
+    return _IS_CJK.match(token) is not None
+
+
 def ngrams(text: str) -> list[str]:
     """The different n-grams of ``text``, sorted; empty where it has no letter and no digit."""
     grams: set[str] = set()
     for token in tokens(text):
-        if _IS_CJK.match(token):
+        if is_cjk(token):
             grams.update(token)
             grams.update(token[i : i + 2] for i in range(len(token) - 1))
         else:
@@ -79,9 +84,13 @@ class Spelling:
                     if not self._near[key]:
                         del self._near[key]
 
+    def knows(self, word: str) -> bool:
+        """Whether a text has it."""
+        return word in self._texts
+
     def corrected(self, word: str) -> str:
         """The commonest word that is near to ``word``; itself if it is known, short, has a digit, or none is near."""
-        if word in self._texts or len(word) < self._min_letters or not word.isalpha() or _IS_CJK.match(word):
+        if word in self._texts or len(word) < self._min_letters or not word.isalpha() or is_cjk(word):
             return word
         near = {other for key in _deletes(word) for other in self._near.get(key, ())}
         return min(near, key=lambda other: (-self._texts[other], other), default=word)
@@ -130,6 +139,12 @@ class NgramIndex:
             self._postings[number].remove(row)
             self._lengths = None
         self._spelling.remove(self._words.pop(row, ()))
+
+    def knows(self, token: str) -> bool:
+        """Whether a text has ``token`` (see ``tokens``); of a Chinese or Japanese run, each of its characters."""
+        if is_cjk(token):
+            return all(self._postings[self._number[one]] if one in self._number else False for one in token)
+        return self._spelling.knows(token)
 
     def corrected(self, text: str) -> str:
         """``text`` with the words that no title has exchanged for near ones; itself if there is nothing to mend."""

@@ -86,8 +86,9 @@ class Content:
         self._known[row] = True
 
     def _forget(self) -> None:
-        shape = (len(self._vectors), self._neighbours)
+        # The version first: what another thread sets meanwhile is seen at the next query.
         self._version = self._vectors.version
+        shape = (len(self._vectors), self._neighbours)
         self._known = np.zeros(shape[0], np.bool_)
         self._near_rows: IntArray = np.zeros(shape, np.int32)  # the system gives memory to touched rows only
         self._near_cosines: FloatArray = np.zeros(shape, np.float32)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
@@ -43,6 +44,12 @@ class Manifest:
     """Whether hiding what a user has had before, until it is due again, made the lists better."""
     hides_bought: bool = False
     """Whether hiding only what was bought, until it is due again, made them better still."""
+    image_encoder: str = ""
+    """The one of pictures; empty: none were looked at."""
+    meaning_floor: float = 0.5
+    """The cosine of a query with an item's text that says nothing: each encoder has its own."""
+    reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The shop's own sentences for reasons, by language and name, where a language model has worded them."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """On the validation split, before the last fit."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -111,11 +118,13 @@ def load_version(models_dir: Path, version: str, learners: Mapping[str, Storable
 
 
 def _fill(learner: Storable, path: Path, manifest: Manifest) -> None:
-    arrays = load_arrays(_checked(path, manifest))
+    data = _checked(path, manifest)
     try:
-        learner.from_arrays(arrays)
+        learner.from_arrays(load_arrays(data))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    except (SafetensorError, ValueError, KeyError) as error:  # its digest fits: it was written like that
+        raise ModelError(f"{path} holds no arrays ({error!r:.200}): delete the folder and run endcap train") from error
 
 
 def list_versions(models_dir: Path) -> list[Manifest]:
@@ -137,9 +146,9 @@ def list_versions(models_dir: Path) -> list[Manifest]:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest in ``folder``. Raises NotFoundError if there is no such folder, ModelError if it is damaged."""
     path = folder / MANIFEST
-    if not folder.is_dir():
-        raise NotFoundError(f"there is no model version {folder.name!r}: GET /v1/models lists them")
     try:
+        if not folder.is_dir():
+            raise NotFoundError(f"there is no model version {folder.name!r}: GET /v1/models lists them")
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): delete the folder and run endcap train") from error

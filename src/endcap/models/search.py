@@ -40,12 +40,20 @@ class Search:
     """
 
     def __init__(
-        self, vectors: ItemVectors, index: NgramIndex, items: Vocabulary, config: SearchConfig | None = None
+        self,
+        vectors: ItemVectors,
+        index: NgramIndex,
+        items: Vocabulary,
+        config: SearchConfig | None = None,
+        floor: float | None = None,
     ) -> None:
+        """``floor``: the cosine that says nothing with the encoder of ``vectors``, by default ``meaning_floor``."""
         self._vectors = vectors
         self._index = index
         self._items = items
         self.config = config or SearchConfig()
+        floor = self.config.meaning_floor if floor is None else floor
+        self._scale = (1.0 - self.config.meaning_floor) / (1.0 - floor)
 
     def recommend(self, query: Query, k: int) -> Ranking:
         return Ranking.top(self.scores(query), k, above=0.0)
@@ -70,7 +78,8 @@ class Search:
         letters = _widened(letters, size)
         if vector is None:
             return np.where(letters >= config.letters_floor, letters, np.float32(0.0))
-        meaning = _widened(self._vectors.matrix @ vector, size)
+        # On the scale on which meaning_floor and the blend were chosen: that of the built-in encoder.
+        meaning = _widened(1.0 - self._scale * (1.0 - self._vectors.matrix @ vector), size)
         np.clip(meaning, 0.0, 1.0, out=meaning)
         found = (meaning >= config.meaning_floor) | (letters >= config.letters_floor)
         blend = config.meaning * meaning + (1.0 - config.meaning) * letters

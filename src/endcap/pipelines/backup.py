@@ -29,7 +29,7 @@ CONTENTS = "backup.json"
 """The last member of an archive: a list of all others, so that what was cut off is noticed."""
 FORMAT = 1
 LOG = "log/endcap.db"
-FOLDERS = ("models", "vectors", "reports")
+FOLDERS = ("models", "encoders", "vectors", "reports")
 """Archived whole; of ``state`` the newest snapshot that the log has caught up with; ``cache`` is left out."""
 
 

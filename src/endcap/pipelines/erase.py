@@ -20,13 +20,14 @@ from pathlib import Path
 
 from endcap.config import Home
 from endcap.errors import HomeError
-from endcap.events.erasing import erased_under, last_number
+from endcap.events.erasing import erased_under, erasures, last_number
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.log import entries, to_entry, to_record
 from endcap.events.schema import Event
 from endcap.events.served import Served
 from endcap.pipelines.person import Finder, Person, find
 from endcap.pipelines.report import write_file
+from endcap.pipelines.underway import note, noted, sweep
 from endcap.protocols import Log
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State, apply
@@ -92,6 +93,8 @@ class Receipt:
     """Files of the cache folder that were deleted."""
     exports: int = 0
     """Files with their data, made for a request through Shopify, that were deleted."""
+    damaged: tuple[int, ...] = ()
+    """Entries that nobody could read any more. They may have been theirs, so they went too."""
     compacted: bool = True
     """Whether no byte of what was erased is left in the log's files."""
     problem: str | None = None
@@ -114,7 +117,8 @@ class Job:
     new_key: Callable[[], bytes]
     """32 random bytes."""
     wait: Callable[[], None] | None
-    """Where a server runs: waits until the lists that it has served are in the log. None: none runs."""
+    """Where a server runs: waits until the lists that it has served are in the log, or raises HomeError. None: none
+    runs, and all of them are."""
 
 
 @dataclass(slots=True)
@@ -163,6 +167,9 @@ def erase(job: Job, people: Sequence[Person], now_ms: int, progress: Progress) -
 
     Raises HomeError if the home cannot be used; then either nothing was changed, or running it again goes on.
     """
+    for _ in erasures(job.log):
+        pass  # one that is damaged must not go as an entry that may be anybody's: it raises HomeError
+    _lists_under_way(job)  # of an erasure that was stopped
     hashes = keyed_hashes(people, erasure_key(job.home.erasure_key, job.new_key))
     receipt = Receipt(None, now_ms, hashes)
     while (done := _rewritten(job, people, receipt, progress)) is None:
@@ -176,6 +183,7 @@ def erase(job: Job, people: Sequence[Person], now_ms: int, progress: Progress) -
 
 def clean(job: Job, receipt: Receipt, progress: Progress) -> Receipt:
     """Take away what the log no longer holds from the rest of the home; ``receipt`` with what was done."""
+    _lists_under_way(job)
     receipt = replace(
         receipt,
         unreached=_unreached(job.home),
@@ -255,7 +263,8 @@ def _commit(job: Job, finder: Finder, cut: _Cut, found: Receipt) -> Receipt | No
         if overtaken or finder.strangers or now_taken - new != taken:
             return None
         cut.fold((to_entry(*one) for one in tail), now_taken)
-        bodies.append(_body(found, last_number(job.log) + 1, cut))
+        bodies.append(_body(found, last_number(job.log) + 1, cut, finder.damaged))
+        note(job.home.erasure_lists, bodies[0].number, finder.names(), job.new_key())
         return Rewrite(cut.changes, [to_record(bodies[0])])
 
     job.home.erasure_pending.touch()
@@ -264,7 +273,7 @@ def _commit(job: Job, finder: Finder, cut: _Cut, found: Receipt) -> Receipt | No
         return None
     body, entry = bodies[0], offsets[0]
     apply(cut.state, Entry(entry, body.time, body))
-    lists = _lists_under_way(job, finder, entry, set(cut.changes))
+    lists = _lists_under_way(job)
     snapshots = _drop_snapshots(job)
     job.keep(cut.state)
     return replace(
@@ -277,11 +286,12 @@ def _commit(job: Job, finder: Finder, cut: _Cut, found: Receipt) -> Receipt | No
         known_visitors=finder.known(),
         shared_visitors=finder.others(),
         tombstones=sum(record is not None for record in cut.changes.values()),
+        damaged=body.damaged,
         snapshots=snapshots,
     )
 
 
-def _body(found: Receipt, number: int, cut: _Cut) -> Erasure:
+def _body(found: Receipt, number: int, cut: _Cut, damaged: Sequence[int]) -> Erasure:
     return Erasure(
         number,
         found.time,
@@ -293,25 +303,16 @@ def _body(found: Receipt, number: int, cut: _Cut) -> Erasure:
         found.before or "",
         found.after or "",
         cut.state.events,
+        tuple(damaged),
     )
 
 
-def _lists_under_way(job: Job, finder: Finder, entry: int, gone: set[int]) -> int:
+def _lists_under_way(job: Job) -> int:
     """Erase the lists that a server had shown them before, and brought into the log after; how many."""
-    if job.wait is None:
-        return 0
-    job.wait()
-    found: list[int] = []
-
-    def decide(tail: Sequence[tuple[int, Record]]) -> Rewrite:
-        for offset, record in tail:
-            finder.add(offset, record)
-        lists = {offset for offset, record in tail if record.kind == "served"}
-        found.extend((finder.taken() - gone) & lists)
-        return Rewrite(dict.fromkeys(found))
-
-    job.log.rewrite(entry, decide)
-    return len(found)
+    found = noted(job.home.erasure_lists, job.log)
+    if found and job.wait is not None:
+        job.wait()
+    return sweep(job.home.erasure_lists, job.log, found)
 
 
 def _up_to(log: Log, after: int, last: int) -> Iterator[Entry]:
@@ -369,9 +370,10 @@ def _without_examples(value: object) -> bool:
 
 
 def _unreached(home: Home) -> tuple[str, ...]:
-    ours = {home.log, home.spool, home.erasure_pending, home.lock, home.erasure_key, home.path / "config.toml"}
+    ours = {home.log, home.spool, home.erasure_pending, home.erasure_lists, home.lock, home.erasure_key}
+    ours.add(home.path / "config.toml")
     ours |= {home.log.with_name(home.log.name + end) for end in _SQLITES}
-    nobodys = {home.models, home.vectors, home.state, home.cache}
+    nobodys = {home.models, home.encoders, home.vectors, home.state, home.cache}
     return tuple(
         str(path)
         for path in sorted(home.path.rglob("*"))

@@ -67,6 +67,8 @@ class Export:
     """The lists that were shown to them: what was asked, and the items, best first."""
     profiles: list[Profile]
     """Of the user, and of visitors who are theirs without having been identified."""
+    damaged: list[int]
+    """Entries of the log that nobody can read any more, and that may be theirs. An erasure takes them along."""
 
 
 def export(log: Log, state: State, person: Person, now_ms: int) -> Export:
@@ -83,7 +85,7 @@ def export(log: Log, state: State, person: Person, now_ms: int) -> Export:
     profiles = [_profile(state, person, now_ms)]
     profiles += [_profile(state, Person(visitor_id=one), now_ms) for one in visitors if one != person.visitor_id]
     found = [one for one in profiles if one is not None]
-    return Export(person.user_id, person.visitor_id, now_ms, visitors, events, served, found)
+    return Export(person.user_id, person.visitor_id, now_ms, visitors, events, served, found, finder.damaged)
 
 
 def _event(event: Event) -> dict[str, Any]:

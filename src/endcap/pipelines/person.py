@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from endcap.errors import DamagedEntryError
 from endcap.events.log import Named, named
 from endcap.protocols import Log
 from endcap.types import Record
@@ -62,10 +63,16 @@ class Finder:
         """Lists that name nobody, by session id."""
         self.strangers = False
         """Whether a visitor has turned up beside one of the users that was not among ``visitors``: begin again."""
+        self.damaged: list[int] = []
+        """Entries that no version can read any more. They may be anybody's, so they count as theirs too."""
 
     def add(self, offset: int, record: Record) -> None:
-        """Take in the next record."""
-        who = named(record)
+        """Take in the next record. Raises HomeError for one that another version may read."""
+        try:
+            who = named(record)
+        except DamagedEntryError:
+            self.damaged.append(offset)
+            return
         if who is None:
             return
         if who.user_id is not None:
@@ -105,11 +112,21 @@ class Finder:
             self._sessions.add(session_id)
 
     def taken(self) -> set[int]:
-        """The offsets of all that is theirs, as far as the records go that were added."""
-        alone = [one for name in self.visitors() for one in self._visitors[name].alone]
-        sessions = self._sessions.union(session for _, session in alone if session is not None)
-        nobodys = (offset for session in sessions for offset in self._nobodys.get(session, ()))
-        return self._taken.union((offset for offset, _ in alone), nobodys)
+        """The offsets of all that is theirs, or may be, as far as the records go that were added."""
+        nobodys = (offset for session in self._all_sessions() for offset in self._nobodys.get(session, ()))
+        return self._taken.union(self.damaged, (offset for offset, _ in self._alone()), nobodys)
+
+    def names(self) -> Iterator[str]:
+        """Each name that a list of theirs may go by, as ``name_of`` writes it."""
+        yield from (name_of(user, None, None) for user in self._users)
+        yield from (name_of(None, visitor, None) for visitor in self.visitors())
+        yield from (name_of(None, None, session) for session in self._all_sessions())
+
+    def _alone(self) -> list[tuple[int, str | None]]:
+        return [one for name in self.visitors() for one in self._visitors[name].alone]
+
+    def _all_sessions(self) -> set[str]:
+        return self._sessions.union(session for _, session in self._alone() if session is not None)
 
     def visitors(self) -> list[str]:
         """The visitor ids that are theirs: asked for, identified as one of the users, or sent with nobody else's id."""
@@ -132,12 +149,21 @@ class Finder:
         return sum(one.beside_theirs and not self._is_theirs(name, one) for name, one in self._visitors.items())
 
 
+def name_of(user_id: str | None, visitor_id: str | None, session_id: str | None) -> str:
+    """By which of its ids an entry is somebody's; empty where it has none."""
+    ids = zip("uvs", (user_id, visitor_id, session_id), strict=True)
+    return next((f"{kind}:{one}" for kind, one in ids if one is not None), "")
+
+
 def visitors_beside(people: Iterable[Person], records: Iterable[tuple[int, Record]]) -> set[str]:
     """The visitor ids that ``records`` name together with the user id of one of ``people``."""
     users = {one.user_id for one in people if one.user_id is not None}
     found = set()
     for _, record in records if users else ():
-        who = named(record)
+        try:
+            who = named(record)
+        except DamagedEntryError:
+            continue
         if who is not None and who.user_id in users and who.visitor_id is not None:
             found.add(who.visitor_id)
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from endcap.config import Config, Home
+from endcap.errors import HomeError
 from endcap.events.erasing import erased_under, erasures
 from endcap.events.log import entries, is_unreadable
 from endcap.pipelines.report import write_file
@@ -82,11 +83,20 @@ def is_outdated(log: Log, offset: int) -> bool:
 
 
 def fold_on(state: State, log: Log, until: int | None = None, progress: Progress | None = None) -> None:
-    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end."""
+    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end.
+
+    Raises HomeError where an entry that can be read cannot be applied.
+    """
     start, last = state.offset, log.last_offset()
     stream = takewhile(lambda entry: until is None or entry.offset <= until, entries(log, start))
     while page := list(islice(stream, SHOWN_EVERY)):
-        apply_batch(state, page)
+        try:
+            apply_batch(state, page)
+        except Exception as error:  # whatever it was: who waits must learn where, and what to do
+            raise HomeError(
+                f"the log cannot be folded beyond entry {state.offset:,} ({error!r:.200}): start the version of Endcap "
+                "that wrote what follows, or restore a backup from before it, and report this"
+            ) from error
         if progress is not None:
             progress(state.offset - start, last - start)
 
@@ -114,7 +124,9 @@ def entry_bytes(log: Log, offset: int) -> bytes | None:
 
 def await_eraser(home: Path, log: Log, until: int) -> None:
     """Wait for the snapshot that who erases makes of the state without the erased: sooner than to fold it here too."""
-    erased = next((offset for offset, _ in erasures(log)), 0)
+    erased = next((offset for offset, _ in erasures(log)), None)
+    if erased is None:
+        return
     for _ in range(round(ERASER_SECONDS / LOOK_AGAIN_SECONDS)):
         if any(erased <= int(path.stem) <= until for path in Home(home).state.glob("*.npz")):
             return

@@ -20,6 +20,7 @@ from endcap.evaluation.offline import Case, Settings, serve
 from endcap.evaluation.visits import visit_cases
 from endcap.events.log import entries
 from endcap.events.schema import Event
+from endcap.features.behaviour import Similar, augmented
 from endcap.features.interactions import InteractionBuilder
 from endcap.models.buy_again import BuyAgain, not_due, seen_before
 from endcap.models.ensemble import Blend, learn_weights
@@ -32,6 +33,10 @@ from endcap.types import MS_PER_DAY, Entry, IntArray, Interactions, Progress, Qu
 MAX_CASES = 2_000
 """Visits of the validation part on which the blend is learnt; of more, a seeded sample."""
 TOP = 20
+BRIDGE = "bridge"
+"""The file of a version that leads from pictures to texts, where there are pictures."""
+THEMES = "themes"
+"""The file of a version that says what people are interested in."""
 BUY_AGAIN = "buy_again"
 """The file of a version that says when what was bought is due again."""
 Hiding = Literal["nothing", "seen", "bought"]
@@ -45,15 +50,26 @@ class Workshop:
     log: Log
     models_dir: Path
     config: Config
-    encoder: str
+    encoders: tuple[str, str]
+    """Whose vectors the version goes with: of texts, and of pictures (empty: of none)."""
     members: Callable[[State], Mapping[str, Scorer]]
     """All members of the blend over a state, not fitted, by name."""
     learners: Sequence[str]
     """Which of them must be fitted."""
     prepare: Callable[[State], None]
-    """Called with the folded state before members are made over it: content vectors go where they belong."""
+    """Called with a state before members are made over it: what its items say is encoded, all of it."""
     keep: Callable[[State], None]
     """Called with the state that the whole log adds up to: the next start need not fold it again."""
+    themes: Callable[[State, Interactions], Storable]
+    """What people are interested in, found in that state and all interactions."""
+    reading: Callable[[], Mapping[str, Storable]] = dict
+    """More that is learnt of what items say and show, asked after the last ``prepare``."""
+    meaning_floor: Callable[[], float] = lambda: 0.5
+    """The cosine that says nothing, asked after the last ``prepare``."""
+    reasons: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    """The shop's own sentences for reasons."""
+    similar: Callable[[], Similar | None] = lambda: None
+    """What items may be exchanged for, where ``train.augment`` has ``substitute``; asked after ``prepare``."""
 
 
 def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Manifest:
@@ -76,21 +92,27 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     apply_batch(state, held_out, builder)
     progress(next(steps), 7)
     workshop.keep(state)
+    workshop.prepare(state)
     past = builder.build(state)
     learners: dict[str, Storable] = {**_fit(workshop, workshop.members(state), past)}
     learners[BUY_AGAIN] = BuyAgain(workshop.config.train.due_after).fit(past)
+    learners[THEMES] = workshop.themes(state, past)
+    learners |= workshop.reading()
     progress(next(steps), 7)
     manifest = Manifest(
         version=version_name(now_ms, f"{now_ms}:{state.offset}:{seed}".encode()),
         created_ms=now_ms,
         offset=state.offset,
         seed=seed,
-        encoder=workshop.encoder,
+        encoder=workshop.encoders[0],
+        image_encoder=workshop.encoders[1],
         weights=weights,
         n_items=len(state.items),
         items_digest=items_digest(state.items, len(state.items)),
         hides_seen=hiding == "seen",
         hides_bought=hiding == "bought",
+        meaning_floor=workshop.meaning_floor(),
+        reasons=workshop.reasons(),
         metrics=metrics,
         settings={"state": asdict(workshop.config.state), "train": asdict(workshop.config.train)},
     )
@@ -118,8 +140,10 @@ def _cut(log: Log, days: float) -> int:
 
 def _fit(workshop: Workshop, members: Mapping[str, Scorer], interactions: Interactions) -> dict[str, Learner]:
     learners = {name: cast(Learner, members[name]) for name in workshop.learners}
+    config = workshop.config.train
+    past = augmented(interactions, config.augment, config.seed, workshop.similar()) if config.augment else interactions
     for learner in learners.values():
-        learner.fit(interactions)
+        learner.fit(past)
     return learners
 
 

@@ -51,6 +51,15 @@ class Ranked:
         """The list without the items at ``places`` (from 0)."""
         return self.only([at for at in range(self.rows.size) if at not in places])
 
+    def reordered(self, rows: IntArray) -> Ranked:
+        """The list with those of ``rows`` that are not pinned in that order, in the places that they had together."""
+        first, wanted = len(self.pinned), {row: at for at, row in enumerate(rows.tolist())}
+        places = [at for at in range(first, self.rows.size) if int(self.rows[at]) in wanted]
+        order = list(range(self.rows.size))
+        for at, place in zip(places, sorted(places, key=lambda one: wanted[int(self.rows[one])]), strict=True):
+            order[at] = place
+        return self.only(order)
+
     def only(self, places: Sequence[int]) -> Ranked:
         """The items at ``places`` (from 0), in that order."""
         kept = np.array(places, np.intp)
@@ -74,7 +83,7 @@ def rank(
     base = proposals.scores()[: visible.size]
     base = np.where(visible[: base.size], base, np.float32(0.0))
     best = base.max(initial=np.float32(0.0))
-    scores = _lifted(base, moves, best)
+    scores = with_boosts(base, moves, best)
     if moves.pins or moves.limits:
         rows, places = _chosen(scores, visible, groups, k, moves, pins_proposed_only)
     else:
@@ -87,7 +96,7 @@ def rank(
     return _boosted(Ranked(rows, parts, proposals.names, places, moves), lifted)
 
 
-def _lifted(base: FloatArray, moves: Moves, best: np.float32) -> FloatArray:
+def with_boosts(base: FloatArray, moves: Moves, best: np.float32) -> FloatArray:
     """(rows,) the scores with the boosts of what is proposed."""
     if moves.lift is None:
         return base

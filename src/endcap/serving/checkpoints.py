@@ -53,17 +53,18 @@ class Checkpoints:
         return state.offset - self._offset >= EVERY_ENTRIES or idle >= AT_LEAST_SECONDS
 
     async def keep(self, state: State) -> None:
-        """Keep ``state`` as it is now; a disk that refuses is only noted."""
+        """Keep ``state`` as it is now; what fails is only noted, and comes again."""
         begun, offset = self._timer(), state.offset
         self._offset, self._anchor = offset, state.anchor
         try:
             problem = await in_a_copy(self._prepare(state), GIVE_UP_SECONDS)
-        except OSError as error:
-            problem = str(error)
-        self._ended = self._timer()
-        self._took = self._ended - begun
+        except Exception as error:  # no room for a copy, a log that cannot be read: the next one may succeed
+            problem = f"{type(error).__name__}: {error}"
+        finally:  # also where the server stops meanwhile: a copy that was ended leaves its half of a file
+            self._ended = self._timer()
+            self._took = self._ended - begun
+            await asyncio.to_thread(self._finish, offset)
         if problem is None:
             _logger.info("state kept", extra={"offset": offset, "seconds": round(self._took, 3)})
         else:
             _logger.warning("state not kept", extra={"offset": offset, "reason": problem})
-        await asyncio.to_thread(self._finish, offset)

@@ -13,13 +13,15 @@ import numpy as np
 from endcap.backends.trace.off import NoTracer
 from endcap.catalog.items import KINDS, ItemChange
 from endcap.catalog.rules import RuleChange
+from endcap.encoders.packing import unpacked
 from endcap.errors import InvalidFieldError
 from endcap.explain.evidence import Witnesses
 from endcap.explain.trace import Trace, trace
 from endcap.explain.why import NAMES_AN_ITEM, Language, reason
 from endcap.models.buy_again import BuyAgain, not_due, seen_before
 from endcap.models.ensemble import Blend, Proposals
-from endcap.protocols import Encoder, Evidence, Tracer
+from endcap.profiles.interests import Themes
+from endcap.protocols import Evidence, Tracer
 from endcap.ranking.diversity import POOL, spread
 from endcap.ranking.judge import Asked, Judge
 from endcap.ranking.rank import Ranked, fill, rank
@@ -27,7 +29,7 @@ from endcap.ranking.rules import STANDING, Visibility
 from endcap.serving.contents import Contents
 from endcap.state.fold import State, apply
 from endcap.state.shop import NEVER
-from endcap.types import BoolArray, Entry, IntArray, Query
+from endcap.types import BoolArray, Entry, FloatArray, IntArray, Query
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +57,15 @@ class Request:
     language: Language = "en"
     diversity: float = 0.0
     """How far items that are like others of the list give way, 0 to 1; 0: not at all."""
+    image: str = ""
+    """The vector of the photo to search with, packed (encoders/packing.py): so the log can say what was asked."""
+    by_letters: bool = False
+    """Whether the meaning of the query is left out, because what reads it was not there in time."""
+    rewritten: str = ""
+    """The query in better words, by a language model: what is searched for instead; empty: the query itself."""
+    order: tuple[str, ...] = ()
+    """Items that a language model has put in order, the best first: those of the list's first ones that are not pinned
+    stand in that order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +111,20 @@ class ServingModel:
     """Whether it hides only what was bought, until it is due again; learnt."""
     again: BuyAgain
     """When that is."""
+    contents: Contents
+    """What the items say, in the vectors that this version goes with."""
+    themes: Themes
+    """What people are interested in; describes, and proposes nothing."""
+    wording: Mapping[str, Mapping[str, str]]
+    """The shop's own sentences for reasons, by language and name."""
 
 
 class Engine:
     """Answers requests from the state, and takes in entries. One thread at a time, the one that owns the state."""
 
-    def __init__(
-        self, state: State, contents: Contents, model: ServingModel, encoder: Encoder[str], new_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, state: State, model: ServingModel, new_id: Callable[[], str]) -> None:
         self.state = state
-        self.contents = contents
         self.model = model
-        self._encoder = encoder
         self._new_id = new_id
         self.visibility = Visibility(state.shop)
         self.violations: Counter[str] = Counter(dict.fromkeys(STANDING, 0))
@@ -119,6 +132,11 @@ class Engine:
         self.tracer: Tracer = NoTracer()
         """Told how long each stage of a list takes."""
         self._judge = Judge(state.shop)
+
+    @property
+    def contents(self) -> Contents:
+        """What the items say, in the vectors that the model goes with."""
+        return self.model.contents
 
     def warm(self, now: int) -> None:
         """Get ready: what is made once a start, so that the first request is as quick as the next."""
@@ -131,7 +149,7 @@ class Engine:
         """An engine that answers as this one would after ``change``: good until this one's state changes."""
         state = copy(self.state)
         state.shop = self.state.shop.with_rule(change)
-        other = Engine(state, self.contents, self.model, self._encoder, self._new_id)
+        other = Engine(state, self.model, self._new_id)
         other.visibility = self.visibility.over(state.shop)
         return other
 
@@ -198,13 +216,30 @@ class Engine:
             hidden = {"in_this_visit": session, "dismissed": dismissed}
             return Query(history=session, session=session, user=user, now=now), hidden
         if request.recipe == "search":
-            vector = self._encoder.encode([request.query])[0]
-            return Query(text=request.query, vector=vector, user=user, now=now), {}
+            vector, image = self._meaning(request), self._photo(request)
+            return Query(text=_searched(request), vector=vector, image=image, user=user, now=now), {}
         if request.recipe == "buy-again":
             return personal, {"bought_not_due": not_due(self.model.again, personal), "dismissed": dismissed}
         if request.recipe == "for-you":
             return personal, {**self._had(personal), "dismissed": dismissed}
         return personal, {}
+
+    def _meaning(self, request: Request) -> FloatArray | None:
+        """(dim,) the vector of what was typed; None where nothing was, or it is to go by its letters alone."""
+        if request.by_letters or not request.query.strip():
+            return None
+        vector: FloatArray = self.contents.reading.queries.encode([_searched(request)])[0]
+        return vector
+
+    def _photo(self, request: Request) -> FloatArray | None:
+        """(dim,) the vector of the photo; None where there is none."""
+        images = self.contents.images
+        if not request.image:
+            return None
+        photo: FloatArray = unpacked(request.image)
+        if images is None or photo.size != images.dim:
+            raise InvalidFieldError("image", "the image was read by another encoder than serves now: send it again")
+        return photo
 
     def _had(self, query: Query) -> dict[str, IntArray]:
         """By reason, what the visitor has had and ``for-you`` does not offer again now."""
@@ -238,16 +273,21 @@ class Engine:
     def _rank(self, request: Request, now: int, proposals: Proposals, visible: BoolArray) -> Ranked:
         groups, closed = self.state.shop.groups, request.recipe in NOT_FILLED
         moves = self.visibility.moves(now, request.recipe)
-        wanted = request.k * POOL if request.diversity > 0 else request.k
-        ranked = rank(proposals, visible, groups, wanted, moves, pins_proposed_only=closed)
+        k = max(request.k, len(request.order))
+        ranked = rank(
+            proposals, visible, groups, k * POOL if request.diversity > 0 else k, moves, pins_proposed_only=closed
+        )
         if request.diversity > 0:
-            ranked = self._spread(ranked, request)
-        if not closed and ranked.rows.size < request.k:
+            ranked = self._spread(ranked, k, request.diversity)
+        if not closed and ranked.rows.size < k:
             in_demand = self.state.popularity.scores("trending")
-            ranked = fill(ranked, "trending", in_demand, visible, groups, request.k)
+            ranked = fill(ranked, "trending", in_demand, visible, groups, k)
+        if request.order:
+            ranked = ranked.reordered(self.state.items.rows(request.order))
+            ranked = ranked.only(range(min(request.k, ranked.rows.size)))
         return ranked.settled()
 
-    def _spread(self, ranked: Ranked, request: Request) -> Ranked:
+    def _spread(self, ranked: Ranked, k: int, diversity: float) -> Ranked:
         """The first ``k`` of ``ranked`` when what is like another gives way; what is pinned stays."""
         first, vectors = len(ranked.pinned), self.contents.vectors
         rows = ranked.rows[first:]
@@ -255,8 +295,8 @@ class Engine:
         units = np.zeros((rows.size, vectors.dim), np.float32)
         units[known] = vectors.matrix[rows[known]]
         scores = ranked.parts[:, first:].sum(axis=0)
-        order = spread(scores, units, max(request.k - first, 0), request.diversity)
-        return ranked.only([*range(min(first, request.k)), *(first + order).tolist()])
+        order = spread(scores, units, max(k - first, 0), diversity)
+        return ranked.only([*range(min(first, k)), *(first + order).tolist()])
 
     def _judged(self, ranked: Ranked, request: Request, now: int, hidden: Mapping[str, IntArray]) -> Ranked:
         """``ranked`` without what breaks a rule: there is no such item, unless what made the list is wrong."""
@@ -289,7 +329,7 @@ class Engine:
         ):
             name = ranked.names[part] if part >= 0 else None
             about = request.query if name == "search" else self._title(spoken.get(name or "", {}).get(place))
-            sentence = reason(name, about, request.language)
+            sentence = reason(name, about, request.language, model.wording)
             parts = evidence = None
             if request.explain:
                 parts = {
@@ -332,6 +372,10 @@ def _cited(
     return {name: witnesses.cited(name, model.evidence[name], rows, places) for name, places in wanted.items()}
 
 
+def _searched(request: Request) -> str:
+    return request.rewritten or request.query
+
+
 def _check(request: Request) -> None:
     if request.recipe not in RECIPES:
         raise InvalidFieldError("recipe", f"recipe is {request.recipe!r}: use one of {', '.join(RECIPES)}")
@@ -343,5 +387,5 @@ def _check(request: Request) -> None:
         raise InvalidFieldError("kind", f"kind is {request.kind!r:.80}: use one of {', '.join(KINDS)}")
     if request.recipe in NEEDS_ITEMS and not request.item_ids:
         raise InvalidFieldError("item_ids", f"the recipe {request.recipe!r} needs item_ids: what the list is about")
-    if request.recipe == "search" and not request.query.strip():
-        raise InvalidFieldError("query", "the recipe 'search' needs a query: what the visitor typed")
+    if request.recipe == "search" and not (request.query.strip() or request.image):
+        raise InvalidFieldError("query", "the recipe 'search' needs a query: what the visitor typed, said or showed")

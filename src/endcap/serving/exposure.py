@@ -63,7 +63,7 @@ class Exposure:
         self._refused.append(taken)
 
     def note(self, entry: Entry) -> None:
-        """The state has taken in ``entry``."""
+        """The log holds ``entry``, which the state takes in now."""
         if isinstance(entry.body, Served):
             self.tallies.add(entry.offset, entry.body)
         elif isinstance(entry.body, Tally):

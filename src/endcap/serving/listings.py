@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from endcap.events.log import SERVED_KEY, Body, to_entry
@@ -11,8 +12,8 @@ from endcap.events.served import Served
 from endcap.protocols import Log
 from endcap.state.fold import State
 
-Find = Callable[[str], Served | None]
-"""The served list with a request id; None where none is known."""
+FEW_LISTS = 8
+"""Lists looked up on the loop, about 0.1 ms; more of them are, in a thread."""
 
 
 def named_lists(bodies: Sequence[Body]) -> set[str]:
@@ -29,6 +30,17 @@ def find_in(log: Log, request_id: str) -> Served | None:
     found = log.find(SERVED_KEY + request_id)
     body = None if found is None else to_entry(*found).body
     return body if isinstance(body, Served) else None
+
+
+async def lists_of(log: Log, names: set[str], waiting: Mapping[str, Served]) -> dict[str, Served | None]:
+    """The list of each of ``names``, from those that are ``waiting`` for the log or from the log itself."""
+
+    def found() -> dict[str, Served | None]:
+        return {name: find_in(log, name) for name in others}
+
+    known = {name: waiting[name] for name in names if name in waiting}  # now: they may be in the log when it was read
+    others = [name for name in names if name not in known]
+    return {**known, **(await asyncio.to_thread(found) if len(others) > FEW_LISTS else found())}
 
 
 def with_listings(bodies: Sequence[Body], lists: Mapping[str, Served | None], state: State) -> list[Body]:

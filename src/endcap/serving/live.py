@@ -3,8 +3,8 @@
 A caller's entries go to the writer thread, which commits what has gathered in one transaction (group
 commit). The loop then applies the durable entries in offset order, and only then answers the caller: so
 whoever asks next sees them. Entries that another process appended (``endcap train``, ``endcap import``) are
-read from the log and applied in their place. When it is an erasure, the state is folded again from what remains, beside
-the one that serves, and takes its place between two requests.
+read from the log and applied in their place. After an erasure, or where an entry could not be applied, the state is
+folded again from what the log holds, beside the one that serves, and takes its place between two requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from time import monotonic, time_ns
 from typing import Any
 
 from endcap.catalog.items import ItemChange
-from endcap.errors import EndcapError, OverloadedError
+from endcap.errors import EndcapError, HomeError, OverloadedError
 from endcap.events.canary import CanaryView
 from endcap.events.erasing import erased_under
 from endcap.events.erasure import Erasure
@@ -26,15 +26,18 @@ from endcap.events.log import Body, to_entry, to_record
 from endcap.events.schema import Event
 from endcap.events.served import Served, Shown, Tally
 from endcap.protocols import Log
+from endcap.serving.candidates import Loaded
 from endcap.serving.checkpoints import Checkpoints
+from endcap.serving.contents import Contents, Reading
 from endcap.serving.engine import Engine, ServingModel
 from endcap.serving.exposure import Exposure
 from endcap.serving.freshness import Freshness
-from endcap.serving.listings import find_in, named_lists, with_listings
+from endcap.serving.listings import lists_of, named_lists, with_listings
+from endcap.serving.refolding import Refolding
 from endcap.serving.signals import Signals
 from endcap.serving.writer import Receipt, Submission, Writer
 from endcap.state.fold import State
-from endcap.types import MS_PER_DAY, Activation, Entry
+from endcap.types import MS_PER_DAY, Activation, Entry, Vocabulary
 
 _logger = logging.getLogger(__name__)
 
@@ -50,28 +53,29 @@ EXPIRE_EVERY = 600
 """Times TICK_SECONDS: how often served lists that are too old are let go of."""
 TALLY_EVERY = 6_000
 """Times TICK_SECONDS: how often the served lists are counted in the log. A start counts again what no tally has."""
-FEW_LISTS = 8
-"""Lists looked up on the loop, about 0.1 ms; more of them are, in a thread."""
 EXPIRE_RECORDS = 5_000
 """Of them at a time: about 30 ms of the log's write lock."""
-
-
+TRIES = 2
+"""Folds that fail in a row after an erasure, before whoever waits for it is told."""
 RETRY_SECONDS = 1.0
-"""Between two attempts to fold the state again, and between two warnings that the log refuses served lists."""
+"""Between two warnings that the log refuses served lists, and at most between two attempts to read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
     """What the running shop has others do; wiring fills it. All but ``close`` may be called in any thread."""
 
-    load_model: Callable[[State, str], ServingModel]
-    """Reads a version from disk. Raises ModelError or NotFoundError."""
+    load_model: Callable[[Vocabulary, str], Loaded]
+    """Reads a version from disk, for these items. What it gives makes the model over a state, in the thread that owns
+    the state, and does not take long. Raises ModelError or NotFoundError."""
     fold: Callable[[int], State]
     """The state of the log up to an entry, without the erased. May wait for who erases. Raises HomeError."""
     fold_on: Callable[[State, int], None]
     """Apply what the log holds after a state, up to an entry. Raises HomeError."""
-    engine: Callable[[State], tuple[Engine, str | None]]
-    """The engine over such a state, and why the active version does not serve."""
+    reading: Callable[[tuple[str, str]], Reading]
+    """The encoders of that name. Raises ModelError or NotFoundError."""
+    engine: Callable[[State, Contents], tuple[Engine, str | None]]
+    """The engine over such a state, with contents that are there, and why the active version does not serve."""
     close: Callable[[Engine], None]
     """Lets go of the log and of whatever else was opened. Called at the end of ``stop``."""
 
@@ -92,6 +96,7 @@ class Live:
         self.engine = engine
         self.freshness = Freshness()
         self.signals = Signals(engine.state)
+        self.refolding = Refolding(monotonic)
         self.model_problem: str | None = None
         """Why the version that the log asks for does not serve; None when it does."""
         self._log = log
@@ -101,7 +106,7 @@ class Live:
         self._checkpoints = checkpoints
         self._waiting = 0
         self._last_stored = engine.state.offset
-        self._prepared: dict[str, ServingModel] = {}
+        self._prepared: dict[str, Callable[[State], ServingModel]] = {}
         self._wanted = engine.state.shop.active_version
         self._tasks: set[asyncio.Task[None]] = set()
         self._catching_up = asyncio.Lock()
@@ -163,16 +168,7 @@ class Live:
         if not names:
             return bodies
         waiting = {} if self._exposure is None else self._exposure.waiting
-        lists = {name: waiting.get(name) for name in names}
-        others = [name for name, served in lists.items() if served is None]
-        if len(others) > FEW_LISTS:
-            lists.update(await asyncio.to_thread(self._find_lists, others))
-        else:
-            lists.update(self._find_lists(others))
-        return with_listings(bodies, lists, self.engine.state)
-
-    def _find_lists(self, names: Sequence[str]) -> dict[str, Served | None]:
-        return {name: find_in(self._log, name) for name in names}
+        return with_listings(bodies, await lists_of(self._log, names, waiting), self.engine.state)
 
     def erased_under(self, offset: int) -> list[Erasure]:
         """The erasures that took away something that the log held when ``offset`` was its newest entry."""
@@ -201,21 +197,22 @@ class Live:
                 self._spawn(self._follow())
             if not self._keeping.locked():
                 self._look_after_state()
-            if self._exposure is not None and tick % EXPIRE_EVERY == 0:
-                self._spawn(self._let_go(self._exposure, tick))
+            if tick % EXPIRE_EVERY == 0 or (tick == 1 and self._exposure is None):
+                self._spawn(self._let_go(tick))
 
     def _look_after_state(self) -> None:
         state = self.engine.state
-        if state.outdated:
+        if self.refolding.due(state):
             self._spawn(self._fold_again())
         elif self._checkpoints is not None and self._checkpoints.due(state):
             self._spawn(self._keep(self._checkpoints))
 
-    async def _let_go(self, exposure: Exposure, tick: int) -> None:
-        """Count the served lists, and let go of those that are too old."""
-        if tick % TALLY_EVERY == 0 or exposure.keep_ms < MS_PER_DAY:
+    async def _let_go(self, tick: int) -> None:
+        """Count the served lists, and let go of those that are too old; of all, where none are kept any more."""
+        keep_ms = 0 if self._exposure is None else self._exposure.keep_ms
+        if tick % TALLY_EVERY == 0 or keep_ms < MS_PER_DAY:
             await self.tally()  # before what it counts expires
-        before = self.clock() - exposure.keep_ms
+        before = self.clock() - keep_ms
         try:
             while await self.expire("served", before) == EXPIRE_RECORDS:
                 await asyncio.sleep(TICK_SECONDS)  # more are too old: events get the write lock in between
@@ -227,18 +224,20 @@ class Live:
             await checkpoints.keep(self.engine.state)
 
     async def _fold_again(self) -> None:
-        """Serve from the state of a log that somebody has left; until then the one that knows them serves."""
+        """Serve from the state that the log adds up to; until then the one that is there serves."""
         async with self._keeping:
+            begun = monotonic()
             try:
                 while self.engine.state.outdated:
                     await self._replace_state()
-            except EndcapError as error:
-                _logger.warning("state not folded again", extra={"reason": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
+            except Exception as error:  # whatever it was, nobody who is served now is worse off
+                self.refolding.failed(error, monotonic() - begun)
+            else:
+                self.refolding.done(monotonic() - begun)
 
     async def _replace_state(self) -> None:
         state = await asyncio.to_thread(self._shop.fold, self._last_stored)
-        engine, problem = await asyncio.to_thread(self._shop.engine, state)
+        engine, problem = await asyncio.to_thread(self._shop.engine, state, self.engine.contents)
         async with self._catching_up:  # nothing is applied meanwhile, and whoever appends waits
             await asyncio.to_thread(self._shop.fold_on, state, self._last_stored)
             if state.outdated:
@@ -246,7 +245,6 @@ class Live:
             engine.violations, engine.tracer = self.engine.violations, self.engine.tracer
             self.engine, self.model_problem, self.signals.state = engine, problem, state
             self._last_stored = max(self._last_stored, state.offset)
-            self._prepared.clear()  # they read the old one
         wanted = self._wanted = state.shop.active_version
         if wanted is not None and wanted != engine.model.version:
             self._serve(wanted)
@@ -254,8 +252,13 @@ class Live:
         _logger.info("state folded again", extra={"offset": state.offset})
 
     async def without_erased(self, offset: int) -> None:
-        """Wait until the entry at ``offset``, an erasure, is applied and nobody who was erased is in the state."""
+        """Wait until the entry at ``offset``, an erasure, is applied and nobody who was erased is in the state.
+
+        Raises HomeError where the state cannot be folded again.
+        """
         while self.engine.state.offset < offset or self.engine.state.outdated or self._keeping.locked():
+            if self.refolding.failures >= TRIES and not self._keeping.locked():
+                raise HomeError(f"who left the log may still be in this server's memory: {self.refolding.problem}")
             await asyncio.sleep(TICK_SECONDS / 2)
 
     async def expire(self, kind: str, before: int) -> int:
@@ -285,13 +288,17 @@ class Live:
         finally:
             self._prepared.pop(version, None)
 
-    async def _load(self, version: str) -> ServingModel:
-        """``version`` over the state that serves."""
-        while True:
-            state = self.engine.state
-            model = await asyncio.to_thread(self._shop.load_model, state, version)
-            if state is self.engine.state:
-                return model
+    async def _load(self, version: str) -> Callable[[State], ServingModel]:
+        """``version``, of which the items' rows never change. What else is read of a state is read on the loop.
+
+        Where it goes with other encoders, all items are encoded before it serves; until then the old vectors do.
+        """
+        loaded = await asyncio.to_thread(self._shop.load_model, self.engine.state.items, version)
+        contents = self.engine.contents
+        if loaded.encoders not in (None, contents.reading.names):
+            contents = contents.succeeded_by(await asyncio.to_thread(self._shop.reading, loaded.encoders))
+            await asyncio.to_thread(contents.get_ready, self.engine.state.shop.listed_items())
+        return lambda state: loaded.over(state, contents)
 
     def _refused(self, batch: list[Submission], error: Exception) -> None:
         for submission in batch:
@@ -317,13 +324,8 @@ class Live:
         if stored and stored[0][1] - stored[0][0] == self._last_stored + 1 and not self._catching_up.locked():
             bodies = [body for submission in batch for body in submission.bodies]
             records = [record for submission in batch for record in submission.records]
-            try:
-                for place, offset in stored:
-                    self._apply(Entry(offset, records[place].time, bodies[place]))
-            except Exception as error:
-                _logger.exception("entry not applied", extra={"offset": self._last_stored})
-                self._refused(batch, error)
-                return
+            for place, offset in stored:
+                self._apply(Entry(offset, records[place].time, bodies[place]))
             self._tell(batch, "apply", begun, time_ns())
             self._answer(batch, offsets)
         elif stored:
@@ -338,21 +340,21 @@ class Live:
 
     async def _answer_later(self, batch: list[Submission], offsets: list[int | None], until: int) -> None:
         """Another process wrote in between: read the log up to our entries, then answer."""
+        pause = TICK_SECONDS
         while True:
             try:
                 await self._catch_up(until)
-            except EndcapError as error:  # ours are stored: it would be untrue to refuse them now
+            except Exception as error:  # ours are stored: it would be untrue to refuse them now
                 _logger.warning("log not followed", extra={"reason": str(error)})
-                await asyncio.sleep(TICK_SECONDS)
-            except Exception as error:
-                self._refused(batch, error)
-                raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS)
             else:
                 self._answer(batch, offsets)
                 return
 
     def _answer(self, batch: list[Submission], offsets: list[int | None]) -> None:
         place = 0
+        newest = max([self.engine.state.offset, *filter(None, offsets)])  # the state's, where all of them are applied
         for submission in batch:
             size = len(submission.records)
             accepted = sum(offset is not None for offset in offsets[place : place + size])
@@ -362,7 +364,7 @@ class Live:
                 self._release(submission)
                 continue
             if not submission.done.done():  # the caller may have gone
-                submission.done.set_result(Receipt(accepted, size - accepted, self.engine.state.offset))
+                submission.done.set_result(Receipt(accepted, size - accepted, newest))
 
     def _release(self, submission: Submission) -> None:
         if self._exposure is not None and submission.lists is not None:
@@ -388,31 +390,44 @@ class Live:
                 await asyncio.sleep(0)
 
     def _apply(self, entry: Entry) -> None:
+        """Take in ``entry``. It is stored, so nobody is told that it was refused, whatever is wrong with it."""
         self._last_stored = max(self._last_stored, entry.offset)
-        self.engine.apply(entry)
-        body = entry.body
+        try:
+            if self._exposure is not None:
+                self._exposure.note(entry)
+            self.engine.apply(entry)
+            self._applied(entry.body)
+        except Exception as error:  # how much of it is in the state, nobody knows
+            self.refolding.fault(self.engine.state, entry.offset, error)
+
+    def _applied(self, body: object) -> None:
         if isinstance(body, Event):
             self.signals.event(body)
         elif not isinstance(body, (Served, Tally, CanaryView)):
             self.signals.everyone()
-        if self._exposure is not None:
-            self._exposure.note(entry)
+        if isinstance(body, Erasure):
+            self.refolding.at_once()
+            if body.damaged:  # nobody is told of them at the next start any more
+                _logger.warning("damaged entries went with an erasure", extra={"offsets": body.damaged})
         if isinstance(body, Activation):
             self._serve(body.version)
-        if isinstance(body, ItemChange) and not self._encoding:
+        if isinstance(body, ItemChange):
+            self._encode_changes()
+
+    def _encode_changes(self) -> None:
+        if not self._encoding:
             self._encoding = True
             self._spawn(self._encode())
 
     async def _encode(self) -> None:
         """Give changed items their vectors, off the loop; until then they are found by their letters."""
-        contents = self.engine.contents
         try:
-            while contents.waiting:
-                rows, texts = contents.take(ENCODE_BATCH)
+            while (contents := self.engine.contents).waiting:  # another version may bring its own
+                rows, items = contents.take(ENCODE_BATCH)
                 try:
-                    contents.put(rows, await asyncio.to_thread(contents.encode, texts))
+                    contents.put(rows, await asyncio.to_thread(contents.encode, items))
                 except EndcapError:
-                    contents.give_back(rows, texts)  # the next change tries again
+                    contents.give_back(rows, items)  # the next change tries again
                     raise
                 self.signals.everyone()
         except EndcapError as error:
@@ -422,23 +437,29 @@ class Live:
 
     def _serve(self, version: str) -> None:
         self._wanted = version
-        model = self._prepared.pop(version, None)
-        if model is not None:
-            self.engine.model, self.model_problem = model, None
+        make = self._prepared.pop(version, None)
+        if make is not None:
+            self._swap(make)
         else:
             self._spawn(self._load_wanted(version))
+
+    def _swap(self, make: Callable[[State], ServingModel]) -> None:
+        self.engine.model, self.model_problem = make(self.engine.state), None
+        if self.engine.contents.waiting:  # what has changed while its encoders got ready
+            self._encode_changes()
 
     async def _load_wanted(self, version: str) -> None:
         """Another process activated ``version``: load it, or keep the old one and say why."""
         try:
-            model = await self._load(version)
-        except EndcapError as error:
-            self.model_problem = str(error)
-            _logger.warning("model not loaded", extra={"version": version, "reason": str(error)})
-            return
-        if self._wanted == version:  # not overtaken by a later activation
-            self.engine.model, self.model_problem = model, None
+            make = await self._load(version)
+            if self._wanted != version:
+                return  # a later activation has overtaken it
+            self._swap(make)
             self.signals.everyone()
+        except Exception as error:  # a damaged file may raise anything
+            if self._wanted == version:
+                self.model_problem = str(error) if isinstance(error, EndcapError) else f"{version}: {error!r:.200}"
+            _logger.warning("model not loaded", extra={"version": version, "reason": str(error)})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

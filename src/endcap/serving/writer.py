@@ -26,7 +26,7 @@ class Receipt:
     accepted: int
     duplicates: int
     offset: int
-    """The state's offset when it was applied: lists with this offset or a later one reflect it."""
+    """Lists with this offset or a later one reflect it; where it was not applied, once the state is folded again."""
 
 
 @dataclass(frozen=True, slots=True)

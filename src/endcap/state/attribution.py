@@ -1,8 +1,8 @@
 """What the lists bring, counted: by the day a list was served, its recipe, the model and the row of a page.
 
 An event belongs to the list that its ``request_id`` names, if its item was in it. A purchase that names none belongs
-to the list from which the same person last clicked, viewed or put that item into the cart. Exact counts, no decay; a
-return is taken off where its purchase was counted.
+to the list from which the same person last clicked, viewed or put that item into the cart, if that list was served
+before it. Exact counts, no decay; a return is taken off where its purchase was counted.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Attribution:
             if isinstance(listing, Listing) and named:
                 self._lead(user, item, self._led_by(listing, event))
             led = self._led.get(user, {}).get(item)
-            if led is not None and (named or event.time - led.time <= self._window_ms):
+            if led is not None and (named or 0 <= event.time - led.time <= self._window_ms):
                 self._sold(event, line, led, followed=not named)
             elif listing is not None:
                 self._leave_out(event, listing if isinstance(listing, str) else NOT_IN_LIST, 1)
@@ -226,7 +226,7 @@ class Attribution:
         counts.purchases += 1
         counts.followed += followed
         price = line.price
-        if price is None and event.value is not None and len(event.lines()) == 1:
+        if price is None and event.value is not None and event.value >= 0 and len(event.lines()) == 1:
             price = event.value / line.quantity
         counts.unpriced += price is None
         led.bought = Bought(day, led.key, event.currency or "", round((price or 0.0) * MICROS), line.quantity)

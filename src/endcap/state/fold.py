@@ -62,7 +62,8 @@ class State:
         self.events = 0
         """Events applied."""
         self.outdated = False
-        """Whether it holds somebody who was erased since: it must be folded again, and never be kept."""
+        """Whether it is not what the log adds up to: somebody was erased since, or an entry could not be applied. Then
+        it must be folded again, and never be kept."""
         self.unreadable = 0
         """Entries that were set aside, because they cannot be read."""
         self.unreadable_first: dict[int, str] = {}
@@ -235,7 +236,8 @@ def _apply_rare(state: State, entry: Entry) -> None:
         for item_id in body.item_ids:
             state._item(item_id)
     elif isinstance(body, Erasure):
-        state.outdated |= state.events > body.remaining
+        known = not state.unreadable_first.keys().isdisjoint(body.damaged)
+        state.outdated |= known or state.events > body.remaining
     elif isinstance(body, Unreadable):
         _set_aside(state, entry.offset, body.reason)
 

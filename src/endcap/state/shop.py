@@ -75,7 +75,8 @@ class ShopState:
         before = self._items[row]
         item = change.applied_to(before)
         self.version += 1
-        self._journal.append(-1 if described(before) == described(item) else row)
+        same = described(before) == described(item) and _scalars(before) == _scalars(item)  # 1 equals True
+        self._journal.append(-1 if same else row)
         self.size += (item is not None) - (before is not None)
         self._scalars.subtract(_scalars(before))
         self._scalars.update(_scalars(item))

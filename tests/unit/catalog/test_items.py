@@ -129,7 +129,7 @@ def test_the_text_is_what_a_reader_would_see() -> None:
         ({"kind": ["product"]}, "kind", r"kind is \['product'\]: use one of"),
         ({"description": 1}, "description", "description must be a string of at most"),
         ({"brand": 1}, "brand", "brand must be a string of at most"),
-        ({"currency": 1}, "currency", "currency must be a string of at most"),
+        ({"currency": 1}, "currency", "currency is 1: give the code of three letters, such as EUR"),
         ({"url": 1}, "url", "url must be a string of at most"),
         ({"image": 1}, "image", "image must be a string of at most"),
         ({"price": -1}, "price", "price is -1: it must not be negative"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from endcap.encoders.cache import BATCH, CachedEncoder, ItemVectors, VectorStore
+from endcap.encoders.cache import BATCH, CachedEncoder, ContentStore, ItemVectors, VectorStore
 from endcap.errors import HomeError, ModelError
 from endcap.types import FloatArray
 
@@ -73,6 +73,43 @@ def test_progress_counts_what_is_encoded(tmp_path: Path) -> None:
     store, seen = VectorStore(tmp_path, Letters()), list[tuple[int, int]]()
     store.vectors(TITLES[: BATCH + 5], lambda done, total: seen.append((done, total)))
     assert seen == [(BATCH, BATCH + 5), (BATCH + 5, BATCH + 5)]
+
+
+class Sizes:
+    """Files to vectors: how long each is."""
+
+    name, dim = "sizes", 2
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    def encode(self, files: Sequence[bytes]) -> FloatArray:
+        self.asked += files
+        return np.array([[len(file), 1.0] for file in files], np.float32).reshape(len(files), 2)
+
+
+def test_files_are_kept_as_texts_are(tmp_path: Path) -> None:
+    encoder = Sizes()
+    files = [b"\x89PNG", b"", b"  ", b"\xff\xd8", b"\x89PNG"]
+    vectors = ContentStore(tmp_path, encoder).vectors(files)
+    np.testing.assert_array_equal(vectors, [[4, 1], [0, 0], [2, 1], [2, 1], [4, 1]])
+    assert encoder.asked == [b"\x89PNG", b"  ", b"\xff\xd8"]
+    np.testing.assert_array_equal(ContentStore(tmp_path, encoder).vectors(files), vectors)
+    assert len(encoder.asked) == 3
+    cached = CachedEncoder(encoder)
+    np.testing.assert_array_equal(cached.encode([b"abc"]), cached.encode([b"abc"]))
+    assert encoder.asked[3:] == [b"abc"]
+
+
+def test_vectors_of_another_shape_than_is_said_are_not_kept(tmp_path: Path) -> None:
+    encoder = Letters()
+    encoder.dim = DIM + 1
+    store = VectorStore(tmp_path, encoder)
+    with pytest.raises(
+        ModelError, match=r"'letters' gave vectors of shape \(1, 8\) for 1 contents, not of 9 dimensions"
+    ):
+        store.vectors(["a"])
+    assert not store.path.exists()
 
 
 def test_encoders_of_two_names_do_not_meet(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from endcap.backends.log.sqlite import SqliteLog
-from endcap.errors import HomeError
+from endcap.errors import DamagedEntryError, HomeError
 from endcap.events.erasing import erased_under, erasures, last_number
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.log import Body, Named, entries, named, to_record
@@ -31,11 +32,11 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 
 def test_an_erasure_and_a_tombstone_come_back_as_they_were(log: SqliteLog) -> None:
-    bodies: list[Body] = [erasure(1, first=7), Tombstone(("cup", "茶壶"))]
+    bodies: list[Body] = [erasure(1, first=7), Tombstone(("cup", "茶壶")), replace(erasure(2), damaged=(3, 8))]
     log.append([to_record(body) for body in bodies])
     assert [entry.body for entry in entries(log)] == bodies
-    assert [entry.time for entry in entries(log)] == [NOW + 1, 0]
-    assert [record.kind for _, record in log.read()] == ["erasure", "erased"]
+    assert [entry.time for entry in entries(log)] == [NOW + 1, 0, NOW + 2]
+    assert [record.kind for _, record in log.read()] == ["erasure", "erased", "erasure"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 20])
@@ -77,8 +78,18 @@ def test_whom_a_record_names() -> None:
 def test_a_record_that_cannot_be_read_is_said() -> None:
     with pytest.raises(HomeError, match="a log entry of kind 'event' cannot be read"):
         named(Record("event", NOW, b'{"user_id": 1}'))
-    with pytest.raises(HomeError, match="a log entry is damaged and may name anybody: run endcap repair"):
+    with pytest.raises(DamagedEntryError, match="a log entry is damaged and may name anybody: run endcap repair"):
         named(Record(DAMAGED, NOW, b""))
+
+
+@pytest.mark.parametrize("data", [b"\x00\xff garbage", b"", b'{"user_id": 1}', b'{"user_id": "an\xff"}', b"[]"])
+@pytest.mark.parametrize("kind", ["event", "served"])
+def test_what_has_no_checksum_is_of_no_newer_version(kind: str, data: bytes) -> None:
+    with pytest.raises(DamagedEntryError, match=f"a log entry of kind '{kind}' cannot be read"):
+        named(Record(kind, NOW, data, checked=False))
+    with pytest.raises(HomeError) as refused:
+        named(Record(kind, NOW, data))
+    assert not isinstance(refused.value, DamagedEntryError)
 
 
 def test_an_erasure_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ def test_what_is_not_set_takes_no_room() -> None:
             r"a rule with unknown or missing fields",
         ),
         (Record("rule", 1, b'{"rule_id":"r","fields":{"id":"r"}}'), r"a rule with unknown or missing fields"),
+        (Record("item", 1, b'{"item_id":"i","op":"put","fields":' + b'{"a":' * 9_000), r"recursion"),
         (
             Record("experiment", 1, b"{}"),
             r"'experiment'\) cannot be read \(unknown kind.*or start the version of Endcap that wrote",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from endcap.explain.trace import Proposed, Trace, trace
+from endcap.explain.trace import Boosted, Proposed, Trace, trace
 from endcap.models.ensemble import Proposals
+from endcap.ranking.moves import Boost, Moves, Pin
 from endcap.ranking.rank import fill, rank
 from endcap.types import BoolArray, IntArray
 
@@ -86,3 +87,42 @@ def test_who_scored_more_than_the_last_was_moved() -> None:
     ranked = rank(PROPOSALS, ALL, GROUPS, 3).only([0, 2])  # rows 2 and 1: row 0 gave way
     found = trace(0, PROPOSALS, ALL, (), GROUPS, ranked)
     assert (found.verdict, found.place, found.rank_visible, found.behind) == ("moved", None, 2, -0.25)
+
+
+def boosted(row: int, *boosts: tuple[str, int, float]) -> Trace:
+    """In a list of two, with boosts by rule, row and value."""
+    lift = np.zeros(6, np.float32)
+    made = []
+    for name, of, value in boosts:
+        lift[of] += np.float32(value)
+        made.append(Boost(name, np.arange(6) == of, np.float32(value)))
+    moves = Moves(lift=lift, boosts=tuple(made))
+    return trace(row, PROPOSALS, ALL, (), GROUPS, rank(PROPOSALS, ALL, GROUPS, 2, moves))
+
+
+def test_boosts_are_parts_of_the_score_of_what_is_shown_and_of_what_is_not() -> None:
+    shown = boosted(4, ("rule:a", 4, 0.5), ("rule:b", 4, 0.5))  # 0.25 and twice 0.5 of the best, 0.75
+    assert (shown.verdict, shown.place, shown.score, shown.rank, shown.rank_visible) == ("shown", 1, 1.0, 4, 1)
+    assert shown.boosts == (Boosted("rule:a", 0.375), Boosted("rule:b", 0.375))
+    assert sum(one.part for one in shown.proposed) + sum(one.part for one in shown.boosts) == shown.score
+    left = boosted(1, ("rule:a", 1, 0.25), ("rule:b", 4, 1.0))  # the list is 4 (1.0) and 2 (0.75)
+    assert (left.verdict, left.score, left.behind) == ("outranked", 0.4375, 0.3125)
+    assert left.boosts == (Boosted("rule:a", 0.1875),)
+
+
+def test_a_boost_adds_nothing_to_what_is_hidden_or_not_proposed() -> None:
+    moves = Moves(lift=np.ones(6, np.float32), boosts=(Boost("rule:a", np.ones(6, np.bool_), np.float32(1.0)),))
+    ranked = rank(PROPOSALS, without(2), GROUPS, 2, moves)
+    hidden = trace(2, PROPOSALS, without(2), ("seen",), GROUPS, ranked)
+    assert (hidden.score, hidden.boosts) == (0.75, ())
+    unknown = trace(3, PROPOSALS, ALL, (), GROUPS, rank(PROPOSALS, ALL, GROUPS, 2, moves))
+    assert (unknown.verdict, unknown.score, unknown.boosts) == ("not_proposed", 0.0, ())
+
+
+def test_what_a_rule_pins_is_not_said_to_fill_the_list() -> None:
+    moves = Moves(pins=(Pin(1, np.array([3], np.int32)),))
+    ranked = rank(PROPOSALS, ALL, GROUPS, 2, moves).settled()
+    found = trace(3, PROPOSALS, ALL, (), GROUPS, ranked)
+    assert (found.verdict, found.place) == ("pinned", 1)
+    assert trace(2, PROPOSALS, ALL, (), GROUPS, ranked).verdict == "shown"
+    assert trace(0, PROPOSALS, ALL, (), GROUPS, ranked).verdict == "outranked"

@@ -30,6 +30,27 @@ def cos(degrees: float) -> float:
     return float(np.cos(np.deg2rad(degrees)))
 
 
+class Overtaken(ItemVectors):
+    """To which another thread adds a row at the worst moment, once."""
+
+    rows = 0
+
+    def __len__(self) -> int:
+        size = super().__len__()
+        if self.rows:
+            new, self.rows = np.arange(size, size + self.rows, dtype=np.int32), 0
+            self.set(new, at(*[0.0] * len(new)))
+        return size
+
+
+def test_it_may_be_made_while_items_get_their_vectors() -> None:
+    vectors = Overtaken(2)
+    vectors.set(np.arange(2, dtype=np.int32), at(0, 10))
+    vectors.rows = 1
+    content = Content(vectors)
+    assert content.recommend(history(2), 10).items.tolist() == [0, 1]
+
+
 def test_nearest_come_first_and_the_opposite_never() -> None:
     ranking = Content(items_at(0, 50, 20, 180, 95)).recommend(history(0), 10)
     assert ranking.items.tolist() == [2, 1]  # 90 degrees and more say nothing

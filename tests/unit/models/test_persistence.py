@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.unit.models.pasts import follow, random_past
@@ -93,6 +95,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None
         load_version(tmp_path, VERSION, empty(), PAST.items)
 
 
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\xff" * 1_000])
+def test_a_file_that_was_written_damaged_is_named(tmp_path: Path, data: bytes) -> None:
+    saved = save_version(tmp_path, fitted(), manifest())
+    (tmp_path / VERSION / "als.safetensors").write_bytes(data)
+    digests = {**saved.sha256, "als.safetensors": hashlib.sha256(data).hexdigest()}
+    (tmp_path / VERSION / "manifest.json").write_bytes(msgspec.json.encode(replace(saved, sha256=digests)))
+    with pytest.raises(
+        ModelError, match=r"als\.safetensors holds no arrays \(Safetensor.*\): delete the folder and run"
+    ):
+        load_version(tmp_path, VERSION, empty(), PAST.items)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     save_version(tmp_path, fitted(), manifest())
     (tmp_path / VERSION / "als.safetensors").unlink()
@@ -121,6 +135,11 @@ def test_a_damaged_manifest(tmp_path: Path, text: str) -> None:
 def test_an_unknown_version(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no model version 'nothing'"):
         load_version(tmp_path, "nothing", {}, PAST.items)
+
+
+def test_a_name_that_no_folder_can_have(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"manifest\.json cannot be read \(File name too long\)"):
+        load_version(tmp_path, "x" * 300, {}, PAST.items)
 
 
 def test_a_version_is_no_way_out_of_the_folder(tmp_path: Path) -> None:

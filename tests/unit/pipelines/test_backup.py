@@ -50,6 +50,8 @@ def home(tmp_path: Path) -> Path:
     (home / "cache").mkdir()
     (home / "cache" / "page").write_text("may go")
     (home / "serve.lock").write_text("1")
+    (home / "encoders" / "mine").mkdir(parents=True)
+    (home / "encoders" / "mine" / "encoder.json").write_text("{}")
     (home / "models" / ".half.part").mkdir()
     (home / "models" / ".half.part" / "als.safetensors").write_text("half")
     return home
@@ -93,9 +95,11 @@ def test_a_restored_home_is_the_one_that_was_backed_up(home: Path, archived: Pat
     assert kept == {
         "config.toml",
         "log/endcap.db",
+        "encoders/mine/encoder.json",
         f"models/{version}/manifest.json",
         f"models/{version}/als.safetensors",
         f"models/{version}/buy_again.safetensors",
+        f"models/{version}/themes.safetensors",
         f"models/{version}/itemknn.safetensors",
         *(path.relative_to(home).as_posix() for path in (home / "vectors").rglob("*.v1")),
         *(path.relative_to(home).as_posix() for path in (home / "state").glob("*.npz")),
@@ -279,7 +283,7 @@ def test_a_copy_of_the_log_is_of_one_moment(tmp_path: Path) -> None:
 def test_the_commands_say_what_they_did(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tar, restored = str(tmp_path / "shop.tar"), str(tmp_path / "restored")
     assert main(["backup", "--home", str(home), "--out", tar]) == 0
-    assert "the log up to entry 46, 8 files" in capsys.readouterr().out
+    assert "the log up to entry 46, 10 files" in capsys.readouterr().out
     assert main(["restore", tar, "--home", restored, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["offset"] == 46
     assert main(["restore", tar, "--home", restored]) == 2

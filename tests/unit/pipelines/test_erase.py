@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -229,6 +231,58 @@ def test_lists_that_a_server_brings_in_afterwards_go_too(shop: Shop) -> None:
     assert shop.bodies()[3:] == [late[1], did("ann", "new")], "what she does after the erasure is new"
 
 
+def damage(shop: Shop, offset: int) -> None:
+    """Flip a bit of its time."""
+    with closing(sqlite3.connect(shop.home.log, isolation_level=None)) as plain:
+        plain.execute("UPDATE entries SET time = time + 1 WHERE offset = ?", (offset,))
+
+
+def test_damaged_entries_may_be_theirs_and_go(shop: Shop) -> None:
+    shop.log.append([to_record(did(user, "cup")) for user in ("bo", "bo", "ann", "bo")])
+    damage(shop, 1)
+    old = Record("event", NOW, b'{"type":"view","user_id":"an\xff', checked=False)  # of before there were checksums
+    shop.log.rewrite(0, lambda _: Rewrite({2: old}))
+    served = folded(shop.log)
+    assert served.unreadable == 2
+    receipt = shop.erase()
+    assert (receipt.damaged, receipt.events, receipt.first) == ((1, 2), {"view": 1}, 1)
+    assert [entry.offset for entry in entries(shop.log)] == [3, 4, 5], "a tombstone, bo, the erasure"
+    assert digest(shop.kept[0]) == digest(folded(shop.log))
+    apply(served, list(entries(shop.log))[-1])
+    assert served.outdated
+    assert b'"an\xff' not in shop.home.log.read_bytes()
+
+
+def test_damaged_entries_go_with_somebody_unknown_too(shop: Shop) -> None:
+    shop.log.append([to_record(did("bo", "cup")), to_record(did("bo", "pot"))])
+    damage(shop, 2)
+    receipt = shop.erase()
+    assert (receipt.number, receipt.events, receipt.damaged) == (1, {}, (2,))
+    assert shop.bodies()[0] == did("bo", "cup")
+    assert shop.erase(Person(user_id="cy")).number is None
+
+
+def test_a_damaged_erasure_does_not_go_with_another(shop: Shop) -> None:
+    shop.log.append([to_record(did("ann", "cup")), to_record(did("bo", "cup"))])
+    assert shop.erase().entry == 3
+    damage(shop, 3)
+    with pytest.raises(HomeError, match="log entry 3 is damaged"):
+        shop.erase(Person(user_id="bo"))
+    assert [offset for offset, _ in shop.log.read()] == [1, 2, 3]
+
+
+def test_what_a_newer_version_may_read_is_not_touched(shop: Shop) -> None:
+    bodies = [
+        to_record(did("ann", "cup")),
+        Record("event", NOW, b'{"of":"a newer version"}'),
+        Record("served", NOW, b"[]"),
+    ]
+    shop.log.append(bodies)
+    with pytest.raises(HomeError, match=r"kind 'served' cannot be read .* start the version of Endcap that wrote it"):
+        shop.erase()
+    assert [record for _, record in shop.log.read()] == bodies
+
+
 def test_a_large_log_is_not_made_anew_beside_a_server(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.log.append([to_record(did("ann", "cup"))])
     monkeypatch.setattr(erase_module, "MOST_BESIDE_BYTES", 100)
@@ -295,6 +349,8 @@ def test_files_that_are_not_reached_are_named(shop: Shop) -> None:
     kept.write_bytes(b"ann")
     letter = shop.home.path / "newsletter.csv"
     letter.write_text("ann")
+    (shop.home.encoders / "mine").mkdir(parents=True)
+    (shop.home.encoders / "mine" / "encoder.json").write_text("of nobody")
     assert shop.erase().unreached == (str(kept), str(letter))
     kept.unlink()
     letter.unlink()

@@ -18,6 +18,7 @@ from endcap.pipelines.export import Export, Past, export
 from endcap.pipelines.person import Person
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
+from endcap.types import Record, Rewrite
 
 
 @pytest.fixture
@@ -101,3 +102,9 @@ def test_a_visitor_who_is_theirs_without_a_login_has_a_profile_of_its_own(log: S
 def test_nothing_is_held_of_an_unknown_person(log: SqliteLog) -> None:
     found = exported(log, Person(user_id="cy"), Event("view", NOW, user_id="ann", item_id="cup"))
     assert (found.events, found.served, found.profiles, found.visitor_ids) == ([], [], [], [])
+
+
+def test_damaged_entries_may_be_theirs(log: SqliteLog) -> None:
+    log.append([to_record(Event("view", NOW, None, "bo", item_id="cup"), NOW)])
+    log.rewrite(0, lambda _: Rewrite({1: Record("event", NOW, b"{", checked=False)}))
+    assert exported(log, Person(user_id="ann")).damaged == [1]

@@ -16,6 +16,7 @@ from endcap.errors import HomeError
 from endcap.events.log import to_record
 from endcap.events.schema import Event
 from endcap.interfaces.cli.main import main
+from endcap.pipelines.locking import lock
 from endcap.pipelines.repair import look_at_write_ahead_log
 from endcap.pipelines.restart import keep_snapshot, replayed
 
@@ -91,7 +92,7 @@ def test_more_damage_than_is_listed(home: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_home_that_is_served_is_not_repaired(home: Path) -> None:
     damage(home, 3)
-    with closing(wiring._lock(home)), pytest.raises(HomeError, match="is served by another process: stop that"):
+    with closing(lock(home)), pytest.raises(HomeError, match="is served by another process: stop that"):
         wiring.repair(home)
     assert wiring.repair(home, look_only=True).found.damaged == (3,)
 

@@ -15,7 +15,7 @@ from tests.unit.shops import NOW, TEA
 from endcap import wiring
 from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Config, TrainConfig
-from endcap.errors import DataError, ModelError
+from endcap.errors import ConfigError, DataError, ModelError
 from endcap.evaluation.visits import visit_cases
 from endcap.events.log import Body, entries, to_record
 from endcap.events.schema import Event, Line
@@ -26,7 +26,7 @@ from endcap.models.persistence import Manifest, items_digest, list_versions, loa
 from endcap.pipelines.train import MAX_CASES, TOP, Workshop, train
 from endcap.protocols import Arrays, Learner, Scorer
 from endcap.state.fold import State, apply
-from endcap.types import MS_PER_DAY, Activation
+from endcap.types import MS_PER_DAY, Activation, IntArray
 
 CONFIG = Config(train=TrainConfig(validation_days=14.0, als_factors=4, als_epochs=3))
 NAMES = [f"i{n}" for n in range(12)]
@@ -73,11 +73,12 @@ def workshop(log: SqliteLog, models_dir: Path, config: Config = CONFIG) -> Works
         log=log,
         models_dir=models_dir,
         config=config,
-        encoder="none",
+        encoders=("none", ""),
         members=lambda state: wiring.blend_members(state, None, config.train),
-        learners=wiring.LEARNERS,
+        learners=("als", "itemknn"),
         prepare=leave,  # no content vectors to prepare
         keep=leave,
+        themes=lambda _, past: wiring.no_themes(config).fit([], np.zeros((0, 1), np.float32), past, seed=0),
     )
 
 
@@ -99,7 +100,8 @@ def as_json(made: Manifest) -> object:
 
 
 def arrays(models_dir: Path, version: str, state: State) -> dict[str, Arrays]:
-    learners = {name: cast(Learner, wiring.blend_members(state, None, CONFIG.train)[name]) for name in wiring.LEARNERS}
+    members = wiring.blend_members(state, None, CONFIG.train)
+    learners = {name: cast(Learner, members[name]) for name in ("als", "itemknn")}
     load_version(models_dir, version, learners, state.items)
     return {name: learner.to_arrays() for name, learner in learners.items()}
 
@@ -116,7 +118,7 @@ def test_one_version_is_written_and_says_what_it_is_made_of(log: SqliteLog, tmp_
     made = train(workshop(log, tmp_path / "models"), 7, NOW, quiet)
     folder = tmp_path / "models" / made.version
     assert [path.name for path in (tmp_path / "models").iterdir()] == [made.version]
-    names = {"manifest.json", "als.safetensors", "itemknn.safetensors", "buy_again.safetensors"}
+    names = {"manifest.json", "als.safetensors", "itemknn.safetensors", "buy_again.safetensors", "themes.safetensors"}
     assert {path.name for path in folder.iterdir()} == names
     assert as_json(read_manifest(folder)) == as_json(made)
     state = folded(log)
@@ -161,7 +163,7 @@ def test_weights_are_learnt_on_the_last_days_for_the_better_way_with_what_was_se
             builder.add(state, cast(Event, entry.body))
     assert 0 < len(held_out) < len(bodies)
     members = wiring.blend_members(state, None, CONFIG.train)
-    for name in wiring.LEARNERS:
+    for name in ("als", "itemknn"):
         cast(Learner, members[name]).fit(builder.build(state))
     asked = [(case.query, case.relevant) for case in visit_cases(state, held_out, MAX_CASES, 3)]
     gone = {mode: [query.history if mode else query.session for query, _ in asked] for mode in (False, True)}
@@ -179,7 +181,7 @@ def test_what_is_asked_about_begins_at_the_cut_and_holds_all_that_came_after(log
         seen.append((state.events, state.shop.size))
 
     train(replace(workshop(log, tmp_path), prepare=look, keep=look), 0, NOW, quiet)
-    assert seen == [(45, 0), (61, len(TEA))]
+    assert seen == [(45, 0), (61, len(TEA)), (61, len(TEA))]  # prepared, kept, prepared again with all items
 
 
 def test_the_metrics_name_every_member_and_the_blend_is_not_worse(log: SqliteLog, tmp_path: Path) -> None:
@@ -304,4 +306,30 @@ def test_vectors_are_prepared_before_members_are_made_and_the_whole_state_is_kep
         order.append(f"keep {state.offset}")
 
     train(replace(whole, members=members, prepare=prepare, keep=keep), 0, NOW, quiet)
-    assert order == ["prepare 5", "members", "keep 65", "members"]
+    assert order == ["prepare 5", "members", "keep 65", "prepare 5", "members"]
+
+
+def test_augmentation_is_of_what_learners_are_fitted_on_and_of_nothing_else(log: SqliteLog, tmp_path: Path) -> None:
+    fill(log, [*TEA, *once_each()])
+    plain = train(workshop(log, tmp_path / "plain"), 7, NOW, quiet)
+    wider = replace(CONFIG, train=replace(CONFIG.train, augment=("crop", "mask")))
+    more = train(workshop(log, tmp_path / "more", wider), 7, NOW, quiet)
+    state = folded(log)
+    one, other = arrays(tmp_path / "plain", plain.version, state), arrays(tmp_path / "more", more.version, state)
+    assert (np.asarray(one["als"]["item_factors"]) != np.asarray(other["als"]["item_factors"])).any()
+    assert plain.sha256["buy_again.safetensors"] == more.sha256["buy_again.safetensors"]
+
+
+def test_what_items_are_exchanged_for_comes_from_the_workshop(log: SqliteLog, tmp_path: Path) -> None:
+    fill(log, [*TEA, *once_each()])
+    wider = replace(CONFIG, train=replace(CONFIG.train, augment=("substitute",)))
+    with pytest.raises(ConfigError, match="substitute needs items to exchange for"):
+        train(workshop(log, tmp_path / "models", wider), 7, NOW, quiet)
+    asked: list[int] = []
+
+    def other(items: IntArray, _: np.random.Generator) -> IntArray:
+        asked.append(items.size)
+        return items
+
+    train(replace(workshop(log, tmp_path / "models", wider), similar=lambda: other), 7, NOW, quiet)
+    assert len(asked) == 2  # for the validation, and for what is saved

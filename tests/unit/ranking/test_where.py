@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.ranking.test_rules import Shelf, put
 
@@ -102,6 +102,7 @@ WHERES = ("price > 2", "size > 2", "size = '2.5'", "size", "brand = 'A' OR price
 
 
 @given(_CHANGES)
+@example([("b", {"attributes": {"size": 1}}), ("b", {"attributes": {"size": True}})])
 @settings(max_examples=60, deadline=None)
 def test_kept_up_to_date_equals_made_anew(changes: list[tuple[str, dict[str, Any] | None]]) -> None:
     shelf = Shelf()

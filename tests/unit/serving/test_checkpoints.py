@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
 from tests.unit.serving.test_canary import Clock
 
 from endcap.config import StateConfig
+from endcap.errors import HomeError
 from endcap.serving import checkpoints as module
 from endcap.serving.checkpoints import AT_LEAST_SECONDS, EVERY_ENTRIES, PAUSE_SECONDS, PAUSE_TIMES, Checkpoints
 from endcap.state.fold import State
@@ -89,3 +91,39 @@ def test_what_fails_is_said_and_comes_again(caplog: pytest.LogCaptureFixture) ->
     assert finished == [5]
     clock.now += AT_LEAST_SECONDS
     assert checkpoints.due(at(6))
+
+
+@pytest.mark.parametrize("error", [HomeError("the log cannot be read"), OSError("no room for a copy"), ValueError("x")])
+def test_one_that_cannot_begin_leaves_room_for_the_next(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    errors, kept = [error], []
+
+    def prepare(state: State) -> Callable[[], None]:
+        if errors:
+            raise errors.pop()
+        kept.append(state.offset)
+        return lambda: None
+
+    clock, finished = Clock(), list[int]()
+    checkpoints = Checkpoints(prepare, finished.append, clock)
+    assert not checkpoints.due(at(0))
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(checkpoints.keep(at(5)))
+    assert [record.__dict__["reason"] for record in caplog.records] == [f"{type(error).__name__}: {error}"]
+    clock.now += PAUSE_SECONDS
+    assert checkpoints.due(at(5 + EVERY_ENTRIES))
+    asyncio.run(checkpoints.keep(at(5 + EVERY_ENTRIES)))
+    assert (kept, finished) == ([5 + EVERY_ENTRIES], [5, 5 + EVERY_ENTRIES])
+
+
+def test_what_a_copy_left_behind_is_cleared_away_also_when_the_server_stops() -> None:
+    checkpoints, finished = made(Clock(), lambda: time.sleep(60))
+
+    async def stop() -> None:
+        keeping = asyncio.create_task(checkpoints.keep(at(5)))
+        await asyncio.sleep(0.05)
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+
+    asyncio.run(stop())
+    assert finished == [5]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.unit.shops import DAY, MINUTE, NOW, TEA, Small, basket, did, item
 
-from endcap import wiring
 from endcap.catalog.items import ItemChange, parse_change
 from endcap.encoders.cache import VectorStore
+from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.errors import InvalidFieldError
 from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
@@ -81,7 +81,7 @@ def test_trending_forgets_in_weeks_and_popular_in_months(store: VectorStore) -> 
 def test_similar_ranks_by_the_meaning_of_the_titles(shop: Small) -> None:
     answer = shop.ask("similar", item_ids=("pot",))
     texts = {change.item_id: "Tea pot. Leaf" if change.item_id == "pot" else change.fields["title"] for change in TEA}
-    vectors = wiring.text_encoder().encode([str(text) for text in texts.values()])
+    vectors = UniversalSentenceEncoder().encode([str(text) for text in texts.values()])
     cosines = dict(zip(texts, (vectors @ vectors[0]).tolist(), strict=True))
     expected = sorted(set(cosines) - {"pot"}, key=lambda name: -cosines[name])
     assert [one.item_id for one in answer.items] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from endcap.config import StateConfig
 from endcap.events.log import Body, to_record
 from endcap.events.schema import ANOTHERS_LIST, UNKNOWN_LIST, Event, Line, Listing
 from endcap.events.served import Served
-from endcap.serving.listings import find_in, named_lists, with_listings
+from endcap.serving.listings import FEW_LISTS, find_in, lists_of, named_lists, with_listings
 from endcap.state.fold import State, apply
-from endcap.types import Activation, Entry
+from endcap.types import Activation, Entry, Record
 
 NOW = 1_764_000_000_000
 
@@ -82,4 +83,21 @@ def test_the_log_is_asked_for_lists_alone(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db")
     log.append([to_record(served()), to_record(Event("view", NOW, "r2", "ann"))])
     assert (find_in(log, "r1"), find_in(log, "r2")) == (served(), None)
+    log.close()
+
+
+@pytest.mark.parametrize("others", [1, FEW_LISTS + 1])
+def test_a_list_that_reaches_the_log_while_others_are_looked_up_is_found(tmp_path: Path, others: int) -> None:
+    shown, waiting = served(), {"r1": served()}
+
+    class Meanwhile(SqliteLog):
+        def find(self, key: str) -> tuple[int, Record] | None:
+            waiting.clear()
+            return super().find(key)
+
+    log = Meanwhile(tmp_path / "log.db")
+    names = {"r1", *(f"other{n}" for n in range(others))}
+    found = asyncio.run(lists_of(log, names, waiting))
+    assert {name: one for name, one in found.items() if one is not None} == {"r1": shown}
+    assert found.keys() == names
     log.close()

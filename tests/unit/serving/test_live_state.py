@@ -39,11 +39,11 @@ def view(user: str, item: str = "cup") -> Event:
     return Event("view", wiring.clock(), None, user, item_id=item)
 
 
-def run(home: Path, work: Callable[[Live], Awaitable[None]]) -> None:
+def run(home: Path, work: Callable[[Live], Awaitable[None]], config: Config = CONFIG) -> None:
     """Do ``work`` with the running shop of ``home``, within 30 s."""
 
     async def main() -> None:
-        live = wiring.open_live(home, CONFIG)
+        live = wiring.open_live(home, config)
         await live.start()
         try:
             async with asyncio.timeout(30):
@@ -190,7 +190,7 @@ def test_a_fold_that_fails_is_said_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures = [HomeError("the log cannot be read now")]
-    monkeypatch.setattr("endcap.serving.live.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("endcap.serving.refolding.RETRY_SECONDS", 0.05)
     fold = restart.replayed_at
 
     def failing(*given: object) -> object:
@@ -200,7 +200,7 @@ def test_a_fold_that_fails_is_said_and_tried_again(
 
     async def work(live: Live) -> None:
         await live.append([*ITEMS, view("zoe"), view("bo")])
-        monkeypatch.setattr("endcap.wiring.replayed_at", failing)
+        monkeypatch.setattr("endcap.wiring.shop.replayed_at", failing)
         await live.without_erased(await asyncio.to_thread(erase, tmp_path, "zoe"))
         assert live.engine.state.user_row("zoe", None) == -1
 
@@ -240,7 +240,7 @@ def test_lists_that_the_log_refuses_wait_and_are_stored_with_the_next_commit(
         disks.append(_Full(log))
         return log
 
-    monkeypatch.setattr(wiring, "open_log", full)
+    monkeypatch.setattr("endcap.wiring.shop.open_log", full)
     shown: list[str] = []
 
     async def work(live: Live) -> None:

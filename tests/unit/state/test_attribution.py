@@ -115,6 +115,9 @@ def test_the_window_is_that_of_the_list() -> None:
     assert counts(fold(click, at_the_end, config=config))["purchases"] == 1
     too_late = replace(at_the_end, time=at_the_end.time + 1)
     assert "purchases" not in counts(fold(click, too_late, config=config))
+    before = listed(did("click", "u:ann", "a", at=9), "r1", 1, served_at=9)
+    earlier_order = did("purchase", "u:ann", Line("a", 1, 5.0), at=8, **bought)
+    assert "purchases" not in counts(fold(before, earlier_order)), "an order that comes in late led to nothing"
     late = fold(listed(did("view", "u:ann", "a", "b", at=24 * HOURS + 1), "r1", 1, 1), config=config)
     assert left_out(late, DAY + 1) == {"late": 2}
 
@@ -165,6 +168,9 @@ def test_a_price_is_that_of_the_line_or_the_value_of_the_only_one() -> None:
     unpriced = fold(*led, did("purchase", "u:ann", "a", "b", value=10.0, currency="GBP"))
     assert counts(unpriced)["unpriced"] == counts(unpriced)["purchases"] == 2
     assert unpriced.attribution.days[DAY].money == {}
+    below = fold(*led, did("purchase", "u:ann", "a", value=-10.0, currency="GBP"))
+    assert counts(below)["unpriced"] == 1, "nothing is sold for less than nothing"
+    assert below.attribution.days[DAY].money == {}
     nameless = fold(*led, did("purchase", "u:ann", Line("a", 1, 3.0)))
     assert money(nameless, "") == (3.0, 0.0)
 
@@ -265,7 +271,7 @@ def _led_by(events: Sequence[Event], until: int, line: int) -> str | None:
         before = range(line if at == until else len(one.items))
         if any(one.items[n].item_id == item and _names(one, n) for n in before):
             assert one.request_id is not None
-            return one.request_id if event.time - _LISTS[one.request_id][1] <= _WINDOW else None
+            return one.request_id if 0 <= event.time - _LISTS[one.request_id][1] <= _WINDOW else None
     return None
 
 

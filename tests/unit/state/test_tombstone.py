@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.state.folds import CONFIG, did, fold, history
 
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
 from endcap.state.snapshot import digest
-from endcap.types import Entry
+from endcap.types import Entry, Unreadable
 
 ERASURE = Erasure(1, 0, ("aa",), {"view": 1}, 0, 1, 1, "before", "after", 1)
 
@@ -47,3 +49,9 @@ def test_a_state_that_still_holds_who_was_erased_says_so() -> None:
     assert fold(ann, bo, ERASURE).outdated
     assert not fold(Tombstone(("cup",)), bo, ERASURE).outdated
     assert not fold(bo, ERASURE, ann).outdated
+
+
+def test_a_state_that_has_set_aside_what_went_says_so() -> None:
+    bo, erasure = did("view", "u:bo", "cup"), replace(ERASURE, damaged=(1,))
+    assert fold(Unreadable("its checksum does not fit"), bo, erasure).outdated
+    assert not fold(bo, Unreadable("of a newer version"), erasure).outdated

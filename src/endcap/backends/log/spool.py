@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -85,10 +86,20 @@ class Spool:
             at += _HEAD.size + length
         return found
 
-    def drain(self, log: Log) -> None:
-        """Bring into ``log`` what was not released, and forget it here."""
-        log.append(self.left())
+    def drain(self, log: Log, leave_out: Callable[[Record], bool]) -> None:
+        """Bring into ``log`` what was not released, apart from what is to be left out, and forget it here."""
+        log.append([record for record in self.left() if not leave_out(record)])
         self.clear()
+
+    @staticmethod
+    def counts(path: Path) -> tuple[int, int]:
+        """How many bytes were ever released and ever written there, by any process; none without a file."""
+        if not path.is_file():
+            return 0, 0
+        with path.open("rb") as file:
+            found = file.read(_HEADER.size)
+        _, released, written = _HEADER.unpack(found.ljust(_HEADER.size, b"\0"))  # shorter as long as it is being made
+        return released, written
 
     def clear(self) -> None:
         """Forget everything, and overwrite it."""

@@ -142,9 +142,7 @@ class SqliteLog:
             gone = [(offset,) for offset, record in wanted.changes.items() if record is None]
             self._writer.executemany("DELETE FROM entries WHERE offset = ?", gone)
             changed = [
-                (r.kind, r.time, r.key, r.data, checksum(at, r), at)
-                for at, r in wanted.changes.items()
-                if r is not None
+                (r.kind, r.time, r.key, r.data, _crc(at, r), at) for at, r in wanted.changes.items() if r is not None
             ]
             self._writer.executemany(
                 "UPDATE entries SET kind = ?, time = ?, key = ?, data = ?, crc = ? WHERE offset = ?", changed
@@ -228,7 +226,7 @@ class SqliteLog:
 def record_of(row: Row) -> Record:
     """What ``row`` holds; of the kind ``DAMAGED`` where it is not what was written."""
     offset, kind, time, key, data, crc = row
-    record = Record(kind, time, data, key)
+    record = Record(kind, time, data, key, checked=crc is not None)
     try:
         sound = crc == checksum(offset, record) if crc is not None else isinstance(kind, str)
     except (TypeError, UnicodeEncodeError):
@@ -345,7 +343,7 @@ def _insert(connection: sqlite3.Connection, records: Sequence[Record]) -> list[i
 def insert_rows(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Record]], otherwise: str = "") -> int:
     """One INSERT of records at their offsets; how many were stored. ``otherwise``: the end of the statement."""
     rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(numbered))
-    values = [value for offset, r in numbered for value in (offset, r.kind, r.time, r.key, r.data, checksum(offset, r))]
+    values = [value for offset, r in numbered for value in (offset, r.kind, r.time, r.key, r.data, _crc(offset, r))]
     statement = f"INSERT INTO entries (offset, kind, time, key, data, crc) VALUES {rows}{otherwise}"
     return connection.execute(statement, values).rowcount
 
@@ -353,6 +351,11 @@ def insert_rows(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Re
 def checksum(offset: int, record: Record) -> int:
     """CRC-32 of all that the row says. About 0.5 microseconds."""
     return zlib.crc32(record.data, zlib.crc32(f"{offset} {record.time} {record.kind} {record.key}".encode()))
+
+
+def _crc(offset: int, record: Record) -> int | None:
+    """What stands beside the row. One that had no checksum gets none: nobody knows whether it is what was written."""
+    return checksum(offset, record) if record.checked else None
 
 
 def _number(connection: sqlite3.Connection, question: str) -> int:

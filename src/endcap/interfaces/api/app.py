@@ -13,8 +13,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from endcap.errors import (
     ConfigError,
+    DamagedEntryError,
     DataError,
     EndcapError,
+    EndpointError,
     ForbiddenError,
     HomeError,
     InvalidFieldError,
@@ -54,7 +56,9 @@ STATUS: Mapping[type[EndcapError], int] = {
     TooLargeError: 413,
     UnsupportedMediaError: 415,
     ConfigError: 500,
+    EndpointError: 502,
     HomeError: 503,
+    DamagedEntryError: 503,
     NotFittedError: 503,
     OverloadedError: 503,
 }

@@ -1,7 +1,7 @@
 """The two faces as static files: the console at ``/``, the storefront at ``/shop``, their parts at ``/static``.
 
 The files are read once, at the start; a page may load only what comes from here (Content-Security-Policy),
-except the product photos that the catalogue names.
+except the product photos that the catalogue names. Of a browser's devices it may ask for the microphone, to search.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ _TYPES = {
 
 SECURITY_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; font-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; font-src 'self'; "
         "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
 }

@@ -17,9 +17,11 @@ from endcap.interfaces.api.nightly import Nightly
 from endcap.interfaces.api.origins import Origins
 from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
 from endcap.models.persistence import list_versions
+from endcap.serving.advice import Advice
 from endcap.serving.canary import TARGET_SECONDS, Canary
 from endcap.serving.live import Live
 from endcap.serving.retraining import Retraining
+from endcap.serving.senses import Senses
 from endcap.state.fold import State
 from endcap.wiring import UNTRAINED
 
@@ -53,6 +55,12 @@ class Context:
     """None where the server trains nothing."""
     canary: Canary | None = None
     """None where freshness is not measured."""
+    senses: Senses = field(default_factory=Senses)
+    """Reads photos and recordings."""
+    advice: Advice | None = None
+    """None where no language model is asked on the way to a list."""
+    pictures: Path | None = None
+    """Where the files lie that items name as their pictures; None: nowhere."""
     streams: Streams = field(default_factory=Streams)
     admission: Admission = field(default_factory=lambda: Admission(monotonic, thread_time))
     nightly: Nightly = field(init=False)
@@ -71,6 +79,12 @@ class Context:
         """The version that serves; None where nothing has been learnt yet."""
         version = self.live.engine.model.version
         return None if version == UNTRAINED else version
+
+    @property
+    def sensed(self) -> list[str]:
+        """What can be searched with besides words: ``image``, ``audio``."""
+        images = self.live.engine.contents.images
+        return [name for name, there in (("image", images is not None), ("audio", self.senses.hears)) if there]
 
     @property
     def model_age_seconds(self) -> float | None:
@@ -119,6 +133,7 @@ class Context:
             "Since that check; NaN before the first.",
             lambda: nan if (found := self.nightly.last()) is None else (self.now_ms() - found.at) / 1000,
         )
+        meters.counter("endcap_llm_questions", "What a language model added to lists.", "outcome", self._advised)
         meters.gauge("endcap_training_running", "Whether the server's own training runs now.", self._trains_now)
         meters.counter("endcap_trainings", "Its trainings since the start.", "outcome", self._trainings)
         meters.gauge(
@@ -137,6 +152,9 @@ class Context:
         if self.canary is None:
             return {"ok": 0, "failed": 0}
         return {"ok": self.canary.readings, "failed": self.canary.failures}
+
+    def _advised(self) -> dict[str, int]:
+        return {} if self.advice is None else self.advice.counts
 
     def _trains_now(self) -> float:
         return float(self.training is not None and self.training.running)

@@ -11,7 +11,7 @@ import msgspec
 from endcap.errors import EndcapError, InvalidFieldError, MalformedError
 from endcap.interfaces.api.schema import MAX_BATCH, Refusal
 
-NOT_YET = frozenset({"boost", "experiment", "image", "audio"})
+NOT_YET = frozenset({"boost", "experiment"})
 """Fields of API.md that this version does not have: refused, never ignored."""
 
 T = TypeVar("T")

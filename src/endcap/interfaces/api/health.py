@@ -23,12 +23,14 @@ from endcap.serving.retraining import Retraining
 
 
 def get_live(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
-    """The process answers."""
-    return json_reply(Health("live"))
+    """The process answers; also what it can be asked with, which a page has to know before it offers that."""
+    return json_reply(Health("live", context.sensed))
 
 
 def get_ready(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001  # every handler takes both
-    """A model and the replayed state are in place; 503 until then."""
+    """A model is in place, and the state is what the log adds up to; 503 where not."""
+    if (broken := context.live.refolding.problem) is not None:
+        return json_reply(ErrorAnswer(ErrorDetail("not_ready", broken)), 503)
     if context.model_version is None:
         problem = context.live.model_problem or "nothing has been learnt yet"
         message = f"no model serves ({problem}): run 'endcap train'; until then lists show what is in demand"
@@ -63,6 +65,7 @@ def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001
         events=state.events,
         unreadable=state.unreadable,
         unreadable_first=next(iter(state.unreadable_first.values()), None),
+        rule_violations=context.live.engine.violations.total(),
         uptime_seconds=round(now - meters.started, 3),
         series=series,
         training=_training(context.training),

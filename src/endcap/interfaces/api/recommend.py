@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from endcap.catalog.items import KINDS
 from endcap.checks import parse_id
 from endcap.errors import InvalidFieldError
 from endcap.explain.why import Language
+from endcap.interfaces.api.asking import must_wait, understood
 from endcap.interfaces.api.auth import Headers, speaks_for
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.decoding import NOT_YET, convert, decode
@@ -46,23 +48,36 @@ _SINGLE = frozenset(parameter.name for parameter in LIST_PARAMETERS) - _REPEATED
 _decode = msgspec.json.Decoder(RecommendRequest).decode
 
 
-def post_recommend(context: Context, incoming: Incoming) -> Response:
+def post_recommend(context: Context, incoming: Incoming) -> Response | Awaitable[Response]:
     """One list for one visitor. An unknown visitor gets a list like any other."""
     with context.live.engine.tracer.stage("decode"):
         wanted = decode(_decode, incoming.body)
     return _reply(context, wanted, incoming)
 
 
-def get_recommend(context: Context, incoming: Incoming) -> Response:
+def get_recommend(context: Context, incoming: Incoming) -> Response | Awaitable[Response]:
     """The same for a browser and for curl."""
     wanted = from_parameters(incoming.path("recipe"), incoming.parameters())
     return _reply(context, wanted, incoming)
 
 
-def _reply(context: Context, wanted: RecommendRequest, incoming: Incoming) -> Response:
+def _reply(context: Context, wanted: RecommendRequest, incoming: Incoming) -> Response | Awaitable[Response]:
+    if must_wait(context, wanted):
+        return _reply_later(context, wanted, to_request(wanted, incoming))
     if wanted.recipe == PAGE:
         return json_reply(page_answer(context, to_request(replace(wanted, recipe="for-you"), incoming)))
-    made = answer(context, to_request(wanted, incoming))
+    return _reply_now(context, to_request(wanted, incoming))
+
+
+async def _reply_later(context: Context, wanted: RecommendRequest, request: Request) -> Response:
+    with context.live.engine.tracer.stage("understand"):
+        request = await understood(context, wanted, request)
+    return _reply_now(context, request, UNSET if wanted.audio is None else request.query)
+
+
+def _reply_now(context: Context, request: Request, heard: str | UnsetType = UNSET) -> Response:
+    made = answer(context, request)
+    made.query = heard
     with context.live.engine.tracer.stage("encode"):
         return json_reply(made)
 

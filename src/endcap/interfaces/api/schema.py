@@ -26,6 +26,10 @@ Moment = Annotated[str | int, Meta(description="RFC 3339, or whole milliseconds 
 EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
 Kind = Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})]
 Recipe = Annotated[str, Meta(extra_json_schema={"enum": [*RECIPES, "page"]})]
+Photo = Annotated[str, Meta(description="A picture (JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP) as base64 or data: address")]
+Recording = Annotated[
+    str, Meta(description="At most 30 seconds of speech (WAV, MP3, M4A, OGG, WebM, FLAC) as base64 or data: address")
+]
 Ids = Annotated[list[Id], Meta(max_length=MAX_LIST)]
 
 
@@ -229,7 +233,10 @@ class ItemReceipt(Struct, omit_defaults=True):
 
 
 class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What to show, to whom, about what."""
+    """What to show, to whom, about what.
+
+    ``image`` and ``audio`` go with the recipe ``search``, beside ``query`` or in its place. Neither is kept.
+    """
 
     recipe: Recipe
     user_id: Id | None = None
@@ -237,6 +244,8 @@ class RecommendRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     session_id: Id | None = None
     item_ids: Ids | None = None
     query: Annotated[str, Meta(max_length=1_000)] | None = None
+    image: Photo | None = None
+    audio: Recording | None = None
     kind: Kind | None = None
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
     where: Annotated[str, Meta(max_length=2_000)] | None = None
@@ -270,7 +279,7 @@ class PageRow(Struct):
 class RecommendAnswer(Struct):
     """A list, best first. ``model`` and ``offset``: what it was made from.
 
-    A page has its lists in ``rows`` instead, and the ``request_id`` of the first of them.
+    A page has its lists in ``rows`` instead, and the ``request_id`` of the first of them. ``query``: what was heard.
     """
 
     request_id: str
@@ -279,6 +288,7 @@ class RecommendAnswer(Struct):
     offset: int
     took_ms: float
     rows: list[PageRow] | UnsetType = UNSET
+    query: str | UnsetType = UNSET
 
 
 class UserEvent(Struct):
@@ -291,10 +301,33 @@ class UserEvent(Struct):
 
 
 class Interest(Struct):
-    """A category, a brand or a price band, and how much its events weigh now."""
+    """A category, a brand, a price band or a theme, and how much its events weigh now."""
 
     name: str
     weight: float
+
+
+class Theme(Struct):
+    """A group of items that mean something near, found without labels."""
+
+    keywords: list[str]
+    """The words that set its items apart, the best first."""
+    items: int
+    """Listed items of the theme."""
+    people: int
+    """Users who did something with one of them, up to the training."""
+    demand: float
+    """Its share, 0 to 1, of what all items are wanted now."""
+    examples: list[str]
+    """Its listed items that are wanted most."""
+
+
+class InterestsAnswer(Struct):
+    """What the people of this shop are interested in, the greatest demand first."""
+
+    model: str
+    """The version that found it."""
+    themes: list[Theme]
 
 
 class UserAnswer(Struct):
@@ -311,7 +344,8 @@ class UserAnswer(Struct):
     """How many events lists follow from; ``events`` are the newest 50 of them."""
     session: list[str]
     interests: dict[str, list[Interest]]
-    """By ``category``, ``brand`` and ``price`` (from a power of two to the next), the strongest first."""
+    """By ``category``, ``brand``, ``price`` (from a power of two to the next) and ``theme`` (its keywords; the weight
+    is its share of all that they did), the strongest first."""
     dismissed: list[str]
     """Items that they do not want to see again, the newest first."""
     without_consent: bool
@@ -433,18 +467,21 @@ class StatsAnswer(Struct):
     """Entries of the log that were set aside because they cannot be read; 0 in a sound one."""
     unreadable_first: str | None
     """What is wrong with the first of them, and what to do."""
+    rule_violations: int
+    """Items that broke a rule and were taken off in the last look at a list; above 0 it is a fault of Endcap."""
     uptime_seconds: float
     series: Series
     training: TrainingStats | None
+    """None where the server trains nothing."""
     check: DigestCheck | None
     """What ``endcap replay --check`` found last; null before the first."""
-    """None where the server trains nothing."""
 
 
-class Health(Struct):
-    """The state of the server."""
+class Health(Struct, omit_defaults=True):
+    """The state of the server. ``senses``: what can be searched with besides words, of ``image`` and ``audio``."""
 
     status: str
+    senses: list[str] | None = None
 
 
 def item_body(item: Item) -> ItemBody:

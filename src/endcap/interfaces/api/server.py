@@ -29,10 +29,12 @@ from endcap.interfaces.api.origins import Origins, is_loopback
 from endcap.interfaces.api.protocol import BoundedProtocol
 from endcap.interfaces.api.webhooks import NO_SECRETS, ShopifySecrets
 from endcap.models.persistence import list_versions, read_manifest
-from endcap.protocols import Tracer
+from endcap.protocols import Tracer, Transcriber
+from endcap.serving.advice import Advice
 from endcap.serving.canary import Canary
 from endcap.serving.live import Live
 from endcap.serving.retraining import Retraining
+from endcap.serving.senses import Senses
 
 STOP_SECONDS = 2
 """What answers may still take when the server is told to stop."""
@@ -51,6 +53,12 @@ class ServerOptions:
     """None: the server trains nothing."""
     tracer: Tracer = field(default_factory=NoTracer)
     shopify: ShopifySecrets = NO_SECRETS
+    speech: Transcriber | None = None
+    """None: nothing is heard."""
+    pictures: Path | None = None
+    """The folder of the items' pictures; None: there is none."""
+    advice: Advice | None = None
+    """None: no language model is asked."""
 
 
 def check_access(config: ServeConfig, keys: Keys) -> None:
@@ -122,6 +130,9 @@ def create_context(live: Live, options: ServerOptions) -> Context:
         training=_retraining(options, live),
         shopify=options.shopify,
         canary=_canary(live, options.config.canary_seconds, meters),
+        senses=Senses(options.speech),
+        advice=options.advice,
+        pictures=options.pictures,
     )
     context.watch()
     return context
@@ -160,8 +171,8 @@ async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready
     await live.start()
     gc.collect()
     gc.freeze()  # the shop stays: a full collection would walk 200,000 objects, 75 ms in the middle of a request
+    context = create_context(live, options)
     try:
-        context = create_context(live, options)
         config = uvicorn.Config(
             create_app(context),
             http=partial(BoundedProtocol, admission=context.admission),  # type: ignore[arg-type]  # it is called
@@ -185,6 +196,7 @@ async def _serve(live: Live, bound: socket.socket, options: ServerOptions, ready
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
     finally:
+        await asyncio.to_thread(context.senses.close)
         await live.stop()
         await asyncio.to_thread(options.tracer.close)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,7 +36,8 @@ def get_stream(context: Context, incoming: Incoming) -> ASGIApp:
     parameters = incoming.parameters()
     recipe = next((value for name, value in parameters if name == "recipe"), "for-you")
     wanted = from_parameters(recipe, [pair for pair in parameters if pair[0] != "recipe"])
-    return _Stream(context, to_request(wanted, incoming))
+    request = to_request(wanted, incoming)
+    return _Stream(context, replace(request, by_letters=context.live.engine.contents.reading.remote))
 
 
 class _Stream:

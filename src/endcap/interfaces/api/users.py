@@ -10,9 +10,11 @@ from endcap.errors import NotFoundError
 from endcap.events.schema import EVENT_TYPES
 from endcap.interfaces.api.context import Context
 from endcap.interfaces.api.erasure import asked_kind
+from endcap.interfaces.api.interests import THEME, user_themes
 from endcap.interfaces.api.operation import Incoming
 from endcap.interfaces.api.replies import json_reply
 from endcap.interfaces.api.schema import Interest, UserAnswer, UserEvent
+from endcap.serving.live import Live
 from endcap.state.fold import State
 from endcap.state.interests import BRAND, CATEGORY, PRICE
 from endcap.state.user import UserHistory
@@ -33,7 +35,7 @@ def get_user(context: Context, incoming: Incoming) -> Response:
         ids = _IDS[kind](name)
         row, private = state.user_row(*ids), _private(state, state.user_key(*ids), now)
         if row >= 0 or private:
-            return json_reply(_answer(state, name, kind, private, now))
+            return json_reply(_answer(context.live, name, kind, private, now))
     raise NotFoundError(f"there is no {asked or 'user or visitor'} {name!r:.80}: no event has named one")
 
 
@@ -42,12 +44,13 @@ def _private(state: State, key: str | None, now: int) -> list[Visit]:
     return [one for one in state.private.of(key) or () if one.private and not one.is_over(now, state.bounds)]
 
 
-def _answer(state: State, name: str, kind: str, private: list[Visit], now: int) -> UserAnswer:
-    ids = _IDS[kind](name)
+def _answer(live: Live, name: str, kind: str, private: list[Visit], now: int) -> UserAnswer:
+    state, ids = live.engine.state, _IDS[kind](name)
     key, row = state.user_key(*ids) or "", state.user_row(*ids)
     history = UserHistory() if row < 0 else state.history(row)
     query, dismissed = state.ask(*ids, None, now)
     interests = {CATEGORY: [], BRAND: [], PRICE: []} if row < 0 else state.interests(row, now)
+    themes = [] if row < 0 else user_themes(live.engine, row, now)
     return UserAnswer(
         name,
         kind,
@@ -57,7 +60,7 @@ def _answer(state: State, name: str, kind: str, private: list[Visit], now: int) 
         _newest(state, history),
         len(history.items),
         [state.items.name(item) for item in query.session.tolist()],
-        {facet: [Interest(*one) for one in found] for facet, found in interests.items()},
+        {facet: [Interest(*one) for one in found] for facet, found in (interests | {THEME: themes}).items()},
         [state.items.name(item) for item in dismissed[::-1].tolist()],
         bool(private),
     )

@@ -20,6 +20,7 @@ WHY_PARAMETERS = (
     Parameter("visitor_id", "Without request_id: whose list."),
     Parameter("at", "Without request_id: when, RFC 3339 or milliseconds since 1970; by default now."),
     Parameter("recipe", "Without request_id: for-you if it is not given."),
+    Parameter("about", "Without request_id: the item that the list is about (similar, bought-together)."),
     Parameter("k", "Without request_id: how many items.", int),
 )
 _OPTIONS = {
@@ -29,6 +30,7 @@ _OPTIONS = {
     "visitor_id": "--visitor",
     "at": "--at",
     "recipe": "--recipe",
+    "about": "--about",
     "k": "--count",
 }
 SECONDS = 60.0

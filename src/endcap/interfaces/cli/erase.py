@@ -65,7 +65,7 @@ def _lines(receipt: Receipt, compact: bool) -> list[str]:
         ]
     elif not compact:
         lines.append("Nothing is held of them: no entry of the log is theirs.")
-    lines += [sentence.format(count) for sentence, count in _about_visitors(receipt) if count]
+    lines += [sentence.format(count) for sentence, count in _besides(receipt) if count]
     if receipt.problem is not None:
         lines.append(f"NOT FINISHED: {receipt.problem}")
     elif compact:
@@ -77,8 +77,12 @@ def _beyond(receipt: Receipt) -> list[str]:
     return [*receipt.beyond, *(f"{one} may hold what was erased: delete it." for one in receipt.unreached)]
 
 
-def _about_visitors(receipt: Receipt) -> list[tuple[str, int]]:
+def _besides(receipt: Receipt) -> list[tuple[str, int]]:
     return [
+        (
+            "{:,} damaged entries, which nobody can read, may have been theirs: gone too. See that the disk is sound.",
+            len(receipt.damaged),
+        ),
         (
             "{:,} of the visitor ids are known as a user: what they did is the user's. Erase the user.",
             receipt.known_visitors,

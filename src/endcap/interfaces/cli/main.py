@@ -23,7 +23,12 @@ COMMANDS = {
     "import": ("importing", "Read items or events from files into the log."),
     "validate": ("importing", "Say what an import would keep, mend and drop."),
     "train": ("train", "Learn a model from the log and activate it."),
+    "describe": ("describe", "Attributes and keywords of items, by a language model."),
+    "pretrain": ("pretrain", "Train an encoder on the shop's own text."),
+    "compress": ("compress", "Make smaller encoders, and say what each costs."),
+    "encoders": ("encoders", "Pretrained models: which there are, adding one, checking one."),
     "evaluate": ("evaluate", "Judge every model on the past."),
+    "launch-report": ("launch_report", "Judge a catalogue before there is any event."),
     "serve": ("serve", "Answer over HTTP."),
     "replay": ("replay", "The state of any moment from the log alone, and its digest."),
     "why": ("why", "Why an item was in a list of the past, or why not."),
@@ -51,7 +56,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"endcap.interfaces.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -12,7 +12,8 @@ import click
 from endcap import wiring
 from endcap.backends.trace.environment import tracer
 from endcap.config import Config, Home, ServeConfig, load_config
-from endcap.errors import ConfigError, HomeError
+from endcap.encoders.registry import open_speech
+from endcap.errors import ConfigError, HomeError, ModelError, NotFoundError
 from endcap.interfaces.api.auth import KEYS_VARIABLE, Keys
 from endcap.interfaces.api.server import ServerOptions, bind, check_access, serve
 from endcap.interfaces.api.webhooks import SHOPIFY_VARIABLE, ShopifySecrets
@@ -21,6 +22,7 @@ from endcap.interfaces.cli.logs import FORMATS, configure_logging
 from endcap.interfaces.cli.progress import progress_bar
 from endcap.pipelines.planning import available_memory, check_fits
 from endcap.pipelines.repair import look_at_write_ahead_log
+from endcap.protocols import Transcriber
 from endcap.state.fold import State
 
 
@@ -49,10 +51,27 @@ def run_server(
         if live.model_problem is not None:
             click.echo(f"endcap: {live.model_problem}; until then lists show what is in demand", err=True)
         _say_unreadable(live.engine.state)
-        options = ServerOptions(home, config.serve, keys, keep_alive_seconds, retrain_every_seconds, told, shopify)
+        pictures = Path(config.encode.image_folder) if config.encode.image_folder else None
+        speech = _speech(home, config)
+        options = ServerOptions(
+            home, config.serve, keys, keep_alive_seconds, retrain_every_seconds, told, shopify, speech, pictures
+        )
+        options = replace(options, advice=wiring.advice(live, config))
         serve(live, bound, options, lambda address: _announce(address, keys))
     finally:
         bound.close()
+
+
+def _speech(home: Path, config: Config) -> Transcriber | None:
+    """What hears spoken queries. That it cannot be had is said, and is no reason not to serve."""
+    try:
+        speech = open_speech(home, config)
+        if speech is not None:
+            speech.load()
+        return speech
+    except (ModelError, NotFoundError) as error:
+        click.echo(f"endcap: {error}; until then spoken queries are refused", err=True)
+        return None
 
 
 def _say_unreadable(state: State) -> None:

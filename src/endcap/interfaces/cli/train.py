@@ -37,6 +37,8 @@ def train_command(home: Path, models: str | None, seed: int | None, as_json: boo
         click.echo(msgspec.json.encode(manifest))
     else:
         click.echo(f"Trained {manifest.version} on the log up to entry {manifest.offset:,}; it serves from now on.")
+        for sentence in (said for worded in manifest.reasons.values() for said in worded.values()):
+            click.echo(f"A reason in the shop's voice: {sentence}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from endcap.serving.rebuild import Why
 
 _VERDICTS = {
     "shown": "It was shown at place {place}.",
+    "pinned": "It was shown at place {place}: a rule of the shop pins it.",
     "filled": "It was shown at place {place}, to fill the list: no model proposed it for this visitor.",
     "hidden": "It was hidden: {hidden}.",
     "variant": "A variant of it, {variant}, was shown in its place.",
@@ -85,6 +86,7 @@ def story(found: Why) -> list[str]:
             f"  proposed by {one.model:<16} part {one.part:.4f}, its no. {one.rank:,} of {one.of:,}"
             for one in trace.proposed
         ),
+        *(f"  boosted by {one.name:<17} part {one.part:.4f}" for one in trace.boosts),
     ]
     if trace.due is not None:
         lines.append(f"  due again from {datetime.fromtimestamp(trace.due / 1000, UTC):%Y-%m-%d %H:%M} UTC on")

@@ -226,10 +226,15 @@ def test_a_log_from_before_there_were_checksums(tmp_path: Path) -> None:
     assert read(path) == whole  # opening it adds the column
     log = SqliteLog(path)
     log.append([record(101)])
+    assert [offset for offset, one in log.read() if one.checked] == [101]
     log.close()
     overwrite(path, path.read_bytes().index(record(5).data), b"9")
     overwrite(path, path.read_bytes().index(record(101).data), b"9")
     assert look(path).damaged == (101,)
+    mend(path)
+    log = SqliteLog(path)
+    assert not any(one.checked for _, one in log.read()), "a repair vouches for none"
+    log.close()
 
 
 def test_a_log_that_is_older_than_the_checksums_is_sound(tmp_path: Path) -> None:

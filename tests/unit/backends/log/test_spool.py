@@ -29,6 +29,17 @@ def test_what_was_not_released_is_left_in_order(tmp_path: Path) -> None:
     assert spool.left() == []
 
 
+def test_another_process_sees_how_much_was_written_and_released(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    assert Spool.counts(path) == (0, 0)
+    spool = Spool(path)
+    sizes = [spool.append(record(number)) for number in range(3)]
+    spool.release(sizes[0])
+    assert Spool.counts(path) == (sizes[0], sum(sizes))
+    spool.clear()
+    assert Spool.counts(path) == (sum(sizes), sum(sizes))
+
+
 def test_another_process_that_was_killed_leaves_what_it_wrote(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     code = (

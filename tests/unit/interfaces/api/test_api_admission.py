@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -16,11 +16,12 @@ from tests.unit.interfaces.api.conftest import Shop
 from uvicorn.server import ServerState
 
 from endcap.interfaces.api.admission import (
-    AHEAD,
     BURST,
-    CALM_SECONDS,
     CROWD,
+    ENOUGH,
     LATE_SECONDS,
+    LOOK_SECONDS,
+    PAGE,
     SAMPLE_SECONDS,
     STANDING_SECONDS,
     Admission,
@@ -28,7 +29,6 @@ from endcap.interfaces.api.admission import (
 from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.protocol import BoundedProtocol
 
-LATE = 10 * LATE_SECONDS
 LIST = b"/v1/recommend"
 
 
@@ -51,42 +51,56 @@ class Loop:
         self.admission.waiting = waiting
         return sum(self.admission.admits(LIST) for _ in range(times))
 
+    def look(self, found: Sequence[int], busy: float) -> None:
+        """The time from one look to the next, on time, in which requests find so many waiting."""
+        self.busy = busy
+        for waiting in found:
+            self.ask(1, waiting)
+        self.admission.waiting = 0
+        self.sample(0.0, after=1.01 * LOOK_SECONDS)
 
-def loaded(late: float = LATE, waiting: int = AHEAD) -> Admission:
+    def learn(self, found: Sequence[int], busy: float = 0.5) -> None:
+        """Enough of such time to tell what is usual."""
+        for _ in range(2 * ENOUGH // len(found)):
+            self.look(found, busy)
+
+
+def flooded() -> Loop:
+    """A queue has just been standing for too long."""
     loop = Loop()
     loop.admission.waiting = CROWD
-    for _ in range(100):
-        loop.sample(late)
-    loop.admission.waiting = waiting
-    return loop.admission
+    loop.sample(2 * STANDING_SECONDS)
+    return loop
 
 
 def test_a_calm_loop_lets_a_burst_in_and_no_more() -> None:
-    assert loaded(late=0.0, waiting=BURST - 1).admits(LIST)
-    assert not loaded(late=0.0, waiting=BURST).admits(LIST)
+    assert Loop().ask(1, waiting=BURST - 1) == 1
+    assert Loop().ask(1, waiting=BURST) == 0
 
 
-def test_in_a_congested_loop_one_may_wait_and_who_is_refused_is_counted() -> None:
-    assert loaded(waiting=AHEAD - 1).admits(LIST)
-    admission = loaded()
-    assert not admission.admits(LIST)
-    assert admission.refused == 1
+def test_who_is_refused_is_counted() -> None:
+    loop = flooded()
+    assert loop.ask(3, waiting=PAGE) == 3
+    assert loop.ask(3, waiting=PAGE + 1) == 0
+    assert loop.admission.refused == 3
 
 
 @pytest.mark.parametrize(
     "path", [b"/health/live", b"/health/ready", b"/metrics", b"/", b"/v1/stats", b"/static/app.js"]
 )
 def test_what_one_looks_at_when_something_is_wrong_is_answered(path: bytes) -> None:
-    assert loaded(waiting=1_000).admits(path)
+    admission = flooded().admission
+    admission.waiting = 1_000
+    assert admission.admits(path)
 
 
-def test_a_loop_that_is_late_now_and_then_is_not_congested() -> None:
+def test_a_loop_that_is_late_now_and_then_is_not_full() -> None:
     loop = Loop()
-    loop.admission.waiting = CROWD
     for _ in range(100):
+        loop.ask(1, waiting=CROWD)
         for late in (0.018, 0.0, 0.004, 0.0):
             loop.sample(late)
-    assert not loop.admission.congested
+    assert loop.ask(1, waiting=BURST - 1) == 1
 
 
 def test_a_queue_is_standing_by_its_time_not_by_its_samples() -> None:
@@ -94,14 +108,14 @@ def test_a_queue_is_standing_by_its_time_not_by_its_samples() -> None:
     quick.admission.waiting = slow.admission.waiting = CROWD
     for _ in range(2):
         quick.sample(0.003, after=0.002)
-    assert not quick.admission.congested  # 8 ms
+    assert quick.admission.demand == 0  # 8 ms
     for _ in range(2):
         quick.sample(0.003, after=0.002)
-    assert not quick.admission.congested  # 18 ms
+    assert quick.admission.demand == 0  # 18 ms
     quick.sample(0.003, after=0.002)
-    assert quick.admission.congested  # 23 ms
+    assert quick.admission.demand == 1  # 23 ms
     slow.sample(STANDING_SECONDS + 0.001)  # a single one, in a loop that comes this late to ask
-    assert slow.admission.congested
+    assert slow.admission.demand == 1
 
 
 def test_a_crowd_that_is_gone_when_the_loop_comes_to_ask_is_remembered() -> None:
@@ -109,41 +123,92 @@ def test_a_crowd_that_is_gone_when_the_loop_comes_to_ask_is_remembered() -> None
     loop.ask(1, waiting=CROWD)
     loop.admission.waiting = 0
     loop.sample(2 * STANDING_SECONDS)
-    assert loop.admission.congested
+    assert loop.admission.demand == 1
 
 
 def test_what_one_page_asks_for_is_no_queue_however_slow_an_answer() -> None:
     loop = Loop()
-    loop.admission.waiting = CROWD - 1
-    loop.sample(10 * STANDING_SECONDS)
-    assert not loop.admission.congested
+    loop.learn([0] * 10)
+    for _ in range(3):
+        loop.ask(1, waiting=CROWD - 1)
+        loop.sample(10 * STANDING_SECONDS)
+        assert loop.ask(1, waiting=CROWD - 1) == 1
+
+
+def test_after_a_crowd_a_page_may_wait_and_no_burst_until_the_loop_is_on_time() -> None:
+    loop = Loop()
+    loop.learn([0] * 10)
+    loop.ask(1, waiting=CROWD)
+    assert loop.ask(1, waiting=CROWD + 1) == 1  # it has come with them
+    for _ in range(2):
+        assert loop.ask(1, waiting=CROWD - 1) == 1
+        assert loop.ask(1, waiting=CROWD) == 0
+        loop.admission.waiting = 0
+        loop.sample(2 * LATE_SECONDS)
+    loop.sample(0.0)
+    assert loop.ask(1, waiting=BURST - 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "usual"),
+    [
+        ([0] * 20, 0),
+        ([0, 1, 2, 3, 4, 5] * 3, 5),
+        ([0] * 98 + [7, 7], 7),  # two of a hundred
+        ([0] * 98 + [0, 7], 0),  # one of a hundred
+        ([BURST - 1] * 20, BURST - 1),
+    ],
+)
+def test_what_is_usual_is_what_99_of_100_find_waiting_in_a_calm_loop(found: list[int], usual: int) -> None:
+    loop = Loop()
+    loop.learn(found)
+    for busy, limit in ((0.75, 2 * usual + 1), (0.95, usual + 1)):
+        loop.look([0] * CROWD, busy)
+        assert loop.admission.limit == min(limit, BURST)
+
+
+def test_what_is_usual_changes_with_the_shop() -> None:
+    loop = Loop()
+    loop.learn([9] * 10)
+    for _ in range(5):
+        loop.learn([0] * 10)
+    loop.look([0] * CROWD, busy=0.95)
+    assert loop.admission.limit == 1
+
+
+@pytest.mark.parametrize("busy", [(0.1, 1.0, 0.0), (0.0, 1.0, 0.1)])
+def test_a_flood_with_its_begin_and_its_end_is_not_taken_for_usual(busy: tuple[float, ...]) -> None:
+    loop = Loop()
+    loop.learn([0] * 10)
+    for _ in range(100):
+        for one in busy:
+            loop.look([BURST - 1] * 20 if one else [], one)
+    loop.look([0] * CROWD, busy=0.95)
+    assert loop.admission.limit == 1
+
+
+def test_a_few_requests_that_take_all_the_time_are_no_overload() -> None:
+    loop = Loop()
+    loop.learn([0] * 10)
+    loop.look([0] * (CROWD - 1), busy=1.0)
+    assert loop.ask(1, waiting=BURST - 1) == 1
+    loop.look([0] * CROWD, busy=1.0)
+    assert loop.ask(1, waiting=1) == 0
 
 
 @pytest.mark.parametrize(("busy", "asked"), [(0.95, 1), (0.5, 2), (1.0, 20)])
-def test_congestion_lasts_while_what_comes_would_not_fit(busy: float, asked: int) -> None:
-    loop = Loop(busy)
-    loop.admission.waiting = CROWD
-    loop.sample(LATE)
-    loop.sample(LATE)
-    for _ in range(3 * round(CALM_SECONDS / SAMPLE_SECONDS)):
-        loop.ask(1, waiting=0)
-        loop.ask(asked - 1, waiting=AHEAD)  # the loop is on time only because these are refused
-        loop.sample(0.0)
-        assert loop.admission.congested
+def test_the_limit_lasts_while_what_comes_would_not_fit(busy: float, asked: int) -> None:
+    loop = flooded()
+    for _ in range(3):
+        loop.look([0] + [BURST] * (asked - 1), busy)  # the loop is on time only because these are refused
+        assert loop.admission.limit == PAGE + 1
 
 
-@pytest.mark.parametrize(("busy", "asked"), [(0.85, 1), (0.4, 2), (0.02, 20)])
-def test_congestion_ends_when_what_comes_fits_again(busy: float, asked: int) -> None:
-    loop = Loop(busy)
-    loop.admission.waiting = CROWD
-    loop.sample(LATE)
-    loop.sample(LATE)
-    assert loop.admission.congested
-    for _ in range(round(CALM_SECONDS / SAMPLE_SECONDS) + 2):
-        loop.ask(1, waiting=0)
-        loop.ask(asked - 1, waiting=AHEAD)
-        loop.sample(0.0)
-    assert not loop.admission.congested
+@pytest.mark.parametrize(("busy", "asked"), [(0.6, 1), (0.3, 2), (0.02, 20)])
+def test_the_limit_ends_when_what_comes_fits_again(busy: float, asked: int) -> None:
+    loop = flooded()
+    loop.look([0] + [BURST] * (asked - 1), busy)
+    assert loop.admission.limit == BURST
 
 
 def test_the_loop_is_asked_how_late_it_is() -> None:
@@ -163,13 +228,13 @@ def test_the_loop_is_asked_how_late_it_is() -> None:
 
 
 @contextmanager
-def congested(admission: Admission) -> Iterator[None]:
-    """A loop that stays late, with as many waiting as may."""
-    admission.congested, admission.waiting = True, admission.waiting + AHEAD
+def crowded(admission: Admission) -> Iterator[None]:
+    """As many wait as may."""
+    admission.waiting += BURST
     try:
         yield
     finally:
-        admission.congested, admission.waiting = False, admission.waiting - AHEAD
+        admission.waiting -= BURST
 
 
 @asynccontextmanager
@@ -212,7 +277,7 @@ def test_who_is_not_let_in_gets_503_at_once_and_may_go_on_on_the_same_connection
     async def talk() -> list[bytes]:
         async with listening(shop) as (reader, writer):
             said = []
-            with congested(admission):
+            with crowded(admission):
                 for part in (POST + b"\r\n" + BODY, b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"):
                     writer.write(part)
                     said.append(await answer(reader))
@@ -236,10 +301,27 @@ def test_who_is_not_let_in_gets_503_at_once_and_may_go_on_on_the_same_connection
     assert f'endcap_requests_shed_total{{cause="load"}} {admission.refused}.0' in shop.call("GET", "/metrics").text
 
 
+def test_a_page_that_asks_for_six_lists_at_once_gets_them(shop: Shop) -> None:
+    async def one(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST + b"\r\n" + BODY)
+        try:
+            return await answer(reader)
+        finally:
+            writer.close()
+
+    async def talk() -> list[bytes]:
+        async with listening(shop) as (_, writer):
+            port = writer.get_extra_info("peername")[1]
+            return await asyncio.gather(*(one(port) for _ in range(6)))
+
+    assert [said.partition(b"\r\n")[0] for said in shop.runner.run(talk())] == [b"HTTP/1.1 200 OK"] * 6
+
+
 def test_a_connection_that_is_to_be_closed_is_closed_after_the_refusal(shop: Shop) -> None:
     async def talk() -> bytes:
         async with listening(shop) as (reader, writer):
-            with congested(shop.context.admission):
+            with crowded(shop.context.admission):
                 writer.write(b"GET /v1/recommend/popular HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
                 async with asyncio.timeout(5):
                     return await reader.read()
@@ -250,7 +332,7 @@ def test_a_connection_that_is_to_be_closed_is_closed_after_the_refusal(shop: Sho
 def test_a_body_that_waits_for_a_word_of_ours_is_not_refused(shop: Shop) -> None:
     async def talk() -> bytes:
         async with listening(shop) as (reader, writer):
-            with congested(shop.context.admission):
+            with crowded(shop.context.admission):
                 writer.write(POST + b"expect: 100-continue\r\n\r\n")
                 assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
                 writer.write(BODY)
@@ -260,7 +342,8 @@ def test_a_body_that_waits_for_a_word_of_ours_is_not_refused(shop: Shop) -> None
 
 
 def test_who_goes_away_with_requests_in_line_waits_no_longer(shop: Shop) -> None:
-    admission = loaded(waiting=3)
+    admission = Loop().admission
+    admission.waiting = 3
 
     async def run() -> BoundedProtocol:
         config = uvicorn.Config(create_app(shop.context), log_config=None, lifespan="off")

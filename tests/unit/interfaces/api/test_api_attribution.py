@@ -15,7 +15,7 @@ import pytest
 from tests.unit.serving.test_live import RefusingLog
 
 from endcap import wiring
-from endcap.config import Config
+from endcap.config import Config, Home
 from endcap.errors import HomeError
 from endcap.interfaces.api.app import create_app
 from endcap.interfaces.api.auth import Keys
@@ -190,8 +190,8 @@ def test_a_list_that_is_computed_but_not_sent_is_not_served(tmp_path: Path, runn
 def test_lists_that_could_not_be_counted_in_the_log_are_counted_the_next_time(
     tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = RefusingLog(wiring.open_log(tmp_path))
-    monkeypatch.setattr(wiring, "open_log", lambda _: log)
+    log = RefusingLog(Home(tmp_path).log)
+    monkeypatch.setattr("endcap.wiring.shop.open_log", lambda _: log)
     server = Running(tmp_path, runner)
     play(server)
     runner.run(server.live.settle())

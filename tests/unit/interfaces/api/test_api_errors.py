@@ -47,7 +47,9 @@ STATUS_BY_NAME = {
     "TooLargeError": 413,
     "UnsupportedMediaError": 415,
     "ConfigError": 500,
+    "EndpointError": 502,
     "HomeError": 503,
+    "DamagedEntryError": 503,
     "NotFittedError": 503,
     "OverloadedError": 503,
 }

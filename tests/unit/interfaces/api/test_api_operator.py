@@ -26,7 +26,7 @@ def test_a_user_s_events_newest_first_and_bounded(shop: Any) -> None:
     assert (user["id"], user["kind"], user["counts"]) == ("many", "user", {"view": 60})
     assert [event["item_id"] for event in user["events"]] == [f"i{place}" for place in range(59, 9, -1)]
     assert user["last_time"] == user["events"][0]["time"] == 1_700_000_000_059
-    assert (user["session"], user["interests"]) == ([], {"category": [], "brand": [], "price": []})
+    assert (user["session"], user["interests"]) == ([], {"category": [], "brand": [], "price": [], "theme": []})
 
 
 def test_a_user_s_open_visit_and_interests(shop: Any) -> None:
@@ -40,6 +40,7 @@ def test_a_user_s_open_visit_and_interests(shop: Any) -> None:
         "category": ["Tea > Pots"],
         "brand": ["Aga"],
         "price": ["16-32"],
+        "theme": [],
     }
     assert user["interests"]["brand"][0]["weight"] == pytest.approx(2.0, rel=1e-3)
 
@@ -77,7 +78,7 @@ def test_who_gave_no_consent_is_known_as_long_as_the_visit(shop: Any) -> None:
     shop.call("POST", "/v1/events", json=event)
     shy = shop.call("GET", "/v1/users/shy").json()
     assert (shy["without_consent"], shy["session"], shy["counts"], shy["events"]) == (True, ["pot"], {}, [])
-    assert shy["interests"] == {"category": [], "brand": [], "price": []}
+    assert shy["interests"] == {"category": [], "brand": [], "price": [], "theme": []}
     old = {**event, "visitor_id": "gone", "time": shy["last_time"] - 24 * 3_600_000}
     shop.call("POST", "/v1/events", json=old)
     assert shop.call("GET", "/v1/users/gone").status_code == 404
@@ -153,7 +154,7 @@ def test_nobody_else_may_be_the_canary(shop: Any, path: str, body: dict[str, str
 
 
 def test_health(shop: Any) -> None:
-    assert shop.call("GET", "/health/live").json() == {"status": "live"}
+    assert shop.call("GET", "/health/live").json() == {"status": "live", "senses": []}
     reply = shop.call("GET", "/health/ready")
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "not_ready")
     assert "nothing has been learnt yet" in reply.json()["error"]["message"]

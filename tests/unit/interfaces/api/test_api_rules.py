@@ -192,4 +192,5 @@ def test_what_broke_a_rule_is_counted_from_0(shop: Any) -> None:
     shop.context.live.engine.violations["rule:x"] += 2
     lines = shop.call("GET", "/metrics").text.splitlines()
     assert 'endcap_rule_violations_total{rule="rule:x"} 2.0' in lines
+    assert shop.call("GET", "/v1/stats").json()["rule_violations"] == 2
     del shop.context.live.engine.violations["rule:x"]

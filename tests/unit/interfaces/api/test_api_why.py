@@ -31,6 +31,9 @@ def test_a_moment(shop: Any) -> None:
     found = shop.call("GET", "/v1/why", params={"visitor_id": "v9", "item_id": "pot", "recipe": "trending", "k": 3})
     assert found.status_code == 200, found.text
     assert (found.json()["same"], found.json()["request"]["recipe"]) == (None, "trending")
+    asked = {"visitor_id": "v9", "item_id": "pot", "recipe": "similar", "about": "pot"}
+    about = shop.call("GET", "/v1/why", params=asked).json()
+    assert (about["request"]["item_ids"], about["trace"]["hidden_by"]) == (["pot"], ["on_the_page"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from endcap import wiring
+from endcap.config import Home
 from endcap.events.log import to_record
 from endcap.events.schema import Event
 from endcap.interfaces.cli.main import endcap, main
@@ -57,6 +59,14 @@ def test_the_receipt_is_told_without_a_name(home: Path) -> None:
     assert "Backups that were made before hold what was erased" in told
     assert told.count("Keyed hash: ") == 2
     assert "ann" not in told
+
+
+def test_damaged_entries_are_told(home: Path) -> None:
+    with closing(sqlite3.connect(Home(home).log, isolation_level=None)) as plain:
+        plain.execute("UPDATE entries SET time = time + 1 WHERE offset IN (3, 5)")
+    told = run("erase", "--home", str(home), "--user", "ann", "--yes").output
+    assert "2 damaged entries, which nobody can read, may have been theirs: gone too. See that" in told
+    assert keys(home) == []
 
 
 def test_a_receipt_as_json(home: Path) -> None:

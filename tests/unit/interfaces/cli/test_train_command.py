@@ -53,7 +53,8 @@ def recommend(home: Path, capsys: pytest.CaptureFixture[str], *options: str) -> 
 def test_every_model_is_blended_where_none_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = train(home, capsys)
     assert manifest["weights"].keys() == ALL
-    assert manifest["sha256"].keys() == {"als.safetensors", "itemknn.safetensors", "buy_again.safetensors"}
+    files = {f"{name}.safetensors" for name in ("als", "itemknn", "buy_again", "themes")}
+    assert manifest["sha256"].keys() == files
     assert manifest["settings"]["train"]["models"] == []
 
 
@@ -69,7 +70,7 @@ def test_only_the_named_models_are_trained_blended_and_served(
     assert manifest["weights"].keys() == named
     assert sum(manifest["weights"].values()) == pytest.approx(1.0)
     assert manifest["metrics"].keys() == {f"{name} ndcg@20" for name in named | {"blend"}}
-    assert manifest["sha256"].keys() == files | {"buy_again.safetensors"}  # it is a recipe, no member of the blend
+    assert manifest["sha256"].keys() == files | {"buy_again.safetensors", "themes.safetensors"}
     assert (manifest["seed"], manifest["settings"]["train"]["seed"]) == (7, 7)
     assert sorted(manifest["settings"]["train"]["models"]) == sorted(named)
     answer = wiring.recommend(home, Config(), Request("for-you", user_id="u3", k=4, explain=True), 60 * MS_PER_DAY)

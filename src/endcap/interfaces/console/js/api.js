@@ -69,6 +69,14 @@ export async function patient(ask, times = TIMES_ASKED) {
   }
 }
 
+/** An address for an `<img>`, which cannot send a key: the file itself where one is needed. Throws ApiError. */
+export async function keyed(path) {
+  if (sessionStorage.getItem(KEY) === null) return path;
+  const response = await fetched(path, { headers: headers() });
+  if (!response.ok) throw await refusal(response);
+  return URL.createObjectURL(await response.blob());
+}
+
 const FRESH_MS = 30_000;
 const known = new Map();
 

@@ -2,6 +2,7 @@
 
 import { h, icon, ICONS } from "./dom.js";
 import { money, t } from "./i18n.js";
+import { showPhoto } from "./photo.js";
 import { coloursOf, headNoun, hueOf, setTitle } from "./title.js";
 
 /** A run of shouting words inside a sentence, as reasons quote titles as the shop wrote them. */
@@ -30,15 +31,19 @@ export function dots(item) {
   return h("span", { class: "tile-dots", "aria-hidden": "true" }, found);
 }
 
-/** The photo with the title below; without a photo a typographic tile with the title in it. */
+function tile(item) {
+  return h("div", { class: "tile", vars: { "--hue": hueVar(item) } }, letter(item), dots(item), h("span", { class: "tile-title" }, setTitle(item.title)));
+}
+
+/** The photo with the title below; without one, or where it cannot be had, a typographic tile with the title in it. */
 export function picture(item) {
-  const title = setTitle(item.title);
-  if (item.image) {
-    const photo = h("img", { src: item.image, alt: "", loading: "lazy", decoding: "async" });
-    return h("div", { class: "photo" }, photo, h("span", { class: "photo-title" }, title));
-  }
-  const tile = { class: "tile", vars: { "--hue": hueVar(item) } };
-  return h("div", tile, letter(item), dots(item), h("span", { class: "tile-title" }, title));
+  if (!item.image) return tile(item);
+  const photo = h("img", { alt: "", loading: "lazy", decoding: "async" });
+  const framed = h("div", { class: "photo" }, photo, h("span", { class: "photo-title" }, setTitle(item.title)));
+  const giveUp = () => framed.replaceWith(tile(item));
+  photo.addEventListener("error", giveUp);
+  showPhoto(photo, item).catch(giveUp);
+  return framed;
 }
 
 export function price(item) {

@@ -39,7 +39,8 @@ function events(receipt) {
 
 function facts(receipt) {
   const { number: which, entry, first, offset, before, after } = receipt;
-  const rest = ["visitors", "shared_visitors", "known_visitors", "tombstones", "snapshots", "reports", "cache_files", "exports"].map((name) => [name, receipt[name]]);
+  const sums = ["visitors", "shared_visitors", "known_visitors", "tombstones", "snapshots", "reports", "cache_files", "exports"].map((name) => [name, receipt[name]]);
+  const rest = [...sums, ["damaged", receipt.damaged.length]];
   return h(
     "dl",
     { class: "facts receipt-facts" },

@@ -41,10 +41,16 @@ export const number = (value, digits = 0) =>
 /** Milliseconds with as many digits as say something. */
 export const ms = (value) => `${number(value, value < 10 ? 1 : 0)} ms`;
 
-export function money(value, currency) {
+/** `display` "symbol" tells the dollars and the yens apart, which the narrow one does not. */
+export function money(value, currency, display = "narrowSymbol") {
   if (value === null || value === undefined) return "";
   if (!currency) return number(value, 2);
-  return new Intl.NumberFormat(locale, { style: "currency", currency, currencyDisplay: "narrowSymbol" }).format(value);
+  try {
+    return new Intl.NumberFormat(locale, { style: "currency", currency, currencyDisplay: display }).format(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return `${number(value, 2)} ${currency}`; // an old entry of the log may hold any text
+  }
 }
 
 const SPANS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];

@@ -67,7 +67,7 @@ function row(model, active, reload) {
 }
 
 function table(models, reload) {
-  const heads = ["version", "created", "offset", "figures", "state"].map((name) => h("th", { scope: "col", class: name === "offset" ? "right" : "" }, t(`models.${name}`)));
+  const heads = ["version", "created", "offset", "figures", "state"].map((name) => h("th", { scope: "col", class: name === "offset" || name === "state" ? "right" : "" }, t(`models.${name}`)));
   const active = models.find((model) => model.active);
   return h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": t("models.title") }, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, models.map((model) => row(model, active, reload)))));
 }

@@ -118,6 +118,7 @@ function factsOf(stats) {
     ["figure.log", number(stats.events)],
     ["figure.offset", number(stats.offset)],
     ...(stats.unreadable > 0 ? [["figure.unreadable", number(stats.unreadable)]] : []),
+    ["figure.violations", number(stats.rule_violations)],
     ["figure.streams", number(stats.streams)],
     ["figure.errors", `${rate(stats.errors_per_second)} ${t("unit.persecond")}`],
     ["figure.uptime", duration(stats.uptime_seconds)],
@@ -149,7 +150,9 @@ export function overview(page, signal) {
   };
   watch.addEventListener("figures", ({ detail: { stats, points } }) => {
     const ready = stats.model !== null;
-    const damage = stats.unreadable > 0 ? t("overview.unreadable", { count: number(stats.unreadable), first: stats.unreadable_first }) : "";
+    const unreadable = stats.unreadable > 0 ? t("overview.unreadable", { count: number(stats.unreadable), first: stats.unreadable_first }) : "";
+    const broken = stats.rule_violations > 0 ? t("overview.violations", { count: number(stats.rule_violations) }) : "";
+    const damage = [unreadable, broken].filter(Boolean).join(" ");
     say(ready && !damage ? "good" : "bad", t(ready ? "overview.ready" : "overview.notready"), ready ? damage : t("models.empty"));
     figures.update(stats);
     facts.replaceChildren(...factsOf(stats));

@@ -14,13 +14,16 @@ const share = new Intl.NumberFormat(locale, { style: "percent", minimumFractionD
 const dated = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: "UTC" });
 const dayName = (iso) => dated.format(Date.parse(iso));
 
-const net = (row) => row.revenue.map((one) => money(one.net, one.currency)).join(" + ") || "–";
-const returned = (row) => row.revenue.filter((one) => one.returned > 0).map((one) => money(one.returned, one.currency)).join(" + ");
+const inCurrency = (value, currency) => (currency === "" ? t("results.nocurrency", { amount: money(value) }) : money(value, currency, "symbol"));
+/** Currencies do not add up: each stands on a line of its own. */
+const net = (row) => (row.revenue.length === 0 ? "–" : row.revenue.map((one) => h("span", { class: "amount" }, inCurrency(one.net, one.currency))));
+const returned = (row) => row.revenue.filter((one) => one.returned > 0).map((one) => inCurrency(one.returned, one.currency)).join(" + ");
 const interval = (rate) => t("results.interval", { low: share.format(rate.low), high: share.format(rate.high) });
 
-function rateCell(rate) {
+function rateCell(rate, ofRendered = null) {
   if (rate === null) return h("td", { class: "right" }, "–");
-  return h("td", { class: "right" }, share.format(rate.value), h("p", { class: "fine" }, interval(rate)));
+  const rendered = ofRendered === null ? null : h("p", { class: "fine" }, t("results.ofrendered", { share: share.format(ofRendered.value) }));
+  return h("td", { class: "right" }, share.format(rate.value), h("p", { class: "fine" }, interval(rate)), rendered);
 }
 
 const cell = (text, remark = "") => h("td", { class: "right" }, text, remark ? h("p", { class: "fine" }, remark) : null);
@@ -46,7 +49,7 @@ function tableRow(row, by) {
     {},
     h("td", {}, h("strong", {}, row.name === "" ? t("results.all") : rowName(row.name, by)), h("p", { class: "fine" }, examples(row))),
     cell(number(row.lists), clicked),
-    rateCell(row.click_through),
+    rateCell(row.click_through, row.rendered < row.lists ? row.click_through_rendered : null),
     cell(number(row.clicks + row.views)),
     cell(number(row.carts)),
     cell(number(row.purchases), followed),
@@ -86,7 +89,7 @@ function everyDay(report) {
 }
 
 /** One column a day; `value` gives its height, `text` says it with its unit. */
-function columns(report, key, value, text) {
+function columns(report, title, value, text) {
   const days = everyDay(report);
   const top = Math.max(...days.map(([, row]) => (row ? value(row) : 0)));
   const best = days.find(([, row]) => row && value(row) === top)?.[1];
@@ -96,17 +99,23 @@ function columns(report, key, value, text) {
   });
   const range = `${dayName(report.first)} – ${dayName(report.last)}`;
   const most = top > 0 ? t("results.most", { value: text(best) }) : t("results.nothing");
-  const caption = h("figcaption", {}, h("strong", {}, t(`results.${key}`)), range, " · ", most);
-  return h("figure", { class: "chart" }, caption, h("div", { class: "days", role: "img", "aria-label": `${t(`results.${key}`)}, ${range}. ${most}` }, bars));
+  const caption = h("figcaption", {}, h("strong", {}, title), range, " · ", most);
+  return h("figure", { class: "chart" }, caption, h("div", { class: "days", role: "img", "aria-label": `${title}, ${range}. ${most}` }, bars));
+}
+
+/** What was earned in one currency; `name` tells it from others. */
+function revenue(report, currency, name) {
+  const sold = (row) => row.revenue.find((one) => one.currency === currency)?.net ?? 0;
+  return columns(report, [t("results.revenue"), name].filter(Boolean).join(", "), sold, (row) => inCurrency(sold(row), currency));
 }
 
 function charts(report) {
-  const [first] = report.total.revenue;
-  const sold = (row) => row.revenue.find((one) => one.currency === first?.currency)?.net ?? 0;
+  const currencies = report.total.revenue.length > 0 ? report.total.revenue.map((one) => one.currency) : [""];
+  const name = (currency) => (currencies.length > 1 ? currency || t("results.nocurrency.name") : "");
   const parts = [
-    columns(report, "lists", (row) => row.lists, (row) => t("results.unit", { n: number(row.lists) })),
-    columns(report, "rate", (row) => row.click_through?.value ?? 0, (row) => (row.click_through ? `${share.format(row.click_through.value)} (${interval(row.click_through)})` : "–")),
-    columns(report, "revenue", sold, (row) => money(sold(row), first?.currency)),
+    columns(report, t("results.lists"), (row) => row.lists, (row) => t("results.unit", { n: number(row.lists) })),
+    columns(report, t("results.rate"), (row) => row.click_through?.value ?? 0, (row) => (row.click_through ? `${share.format(row.click_through.value)} (${interval(row.click_through)})` : "–")),
+    ...currencies.map((currency) => revenue(report, currency, name(currency))),
   ];
   return h("section", { class: "charts" }, parts);
 }

@@ -53,7 +53,7 @@ export function makeRow({ id, title, why, layout, actions, marked = false }) {
     cards.setAttribute("aria-busy", "false");
     row.element.dataset.ready = "true";
     time.textContent = tripMs === null ? t("row.ms.stream", { server: ms(answer.took_ms) }) : t("row.ms", { server: ms(answer.took_ms), trip: ms(tripMs) });
-    if (entries.size === 0) row.say(t("row.empty"));
+    if (entries.size === 0) row.say(t(id === "search" ? "search.empty" : "row.empty"));
     else tellRendered(answer, [...entries.keys()]);
   };
   return row;

@@ -205,14 +205,28 @@ class Editor {
     }
   }
 
+  /** Whose lists are asked for: the user of that id, else the visitor; null where there is neither. */
+  async who() {
+    const id = this.visitor.value.trim();
+    if (!id) return {};
+    try {
+      const { kind } = await get(`/v1/users/${encodeURIComponent(id)}`);
+      return { [`${kind}_id`]: id };
+    } catch (error) {
+      if (error.status === 404) return null;
+      throw error;
+    }
+  }
+
   async trial(rule) {
-    const visitor = this.visitor.value.trim();
+    const who = await this.who();
     const named = rule.recipe && !["similar", "bought-together", "search", "rerank"].includes(rule.recipe);
     const id = this.fields.name.value.trim();
     const recipes = named ? [rule.recipe] : SHOWN;
-    const asked = { rule: { ...rule, ...(id ? { id } : {}) }, recipes, k: PLACES, ...(visitor ? { user_id: visitor } : {}) };
+    const asked = { rule: { ...rule, ...(id ? { id } : {}) }, recipes, k: PLACES, ...who };
     const { data } = await call("POST", "/v1/rule-preview", asked);
-    return data.lists.map(comparison);
+    const nobody = who === null ? [h("p", { class: "note" }, t("rules.preview.nobody", { id: this.visitor.value.trim() }))] : [];
+    return [...nobody, ...data.lists.map(comparison)];
   }
 
   async save(event) {

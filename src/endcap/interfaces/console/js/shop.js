@@ -9,6 +9,7 @@ import { makeForYou } from "./foryou.js";
 import { languageButton, t, translatePage } from "./i18n.js";
 import { post, posting } from "./posting.js";
 import { makeRow } from "./row.js";
+import { startSenses } from "./senses.js";
 import { startStrip } from "./strip.js";
 import { themeButton } from "./theme.js";
 import { setTitle } from "./title.js";
@@ -21,6 +22,8 @@ const SEARCH_K = 24;
 const SEARCH_PAUSE_MS = 140;
 
 const page = $("#page");
+/** What the visitor searched with last, other than words: the photo, and what was found for what was said. */
+const brought = { photo: null, heard: null };
 /** The list that led to the next product page: item id -> request id. */
 const ledBy = new Map();
 
@@ -38,13 +41,14 @@ async function dismiss(row, itemId) {
   if (row.load) row.load();
 }
 
-/** A row that asks once; `load()` asks again. */
-function askedRow(id, title, why, request, layout = "shelf") {
+/** A row that asks once, unless it is `given` what was found; `load()` asks again. */
+function askedRow(id, title, why, request, layout = "shelf", given = null) {
   const row = makeRow({ id, title, why, layout, actions, marked: true });
   row.load = async () => {
     row.request = { ...request(), ...identity() };
     try {
-      const { data, ms } = await recommend({ ...row.request, explain: true });
+      const { data, ms } = given ?? (await recommend({ ...row.request, explain: true }));
+      given = null;
       await row.show(data, ms);
     } catch (error) {
       row.fail(error, row.load);
@@ -141,10 +145,28 @@ async function product(itemId) {
 }
 
 function search(query) {
-  const row = askedRow("search", t("search.title", { query }), t("search.why"), () => ({ recipe: "search", query, k: SEARCH_K }), "grid wide");
+  const given = brought.heard?.data.query === query ? brought.heard : null;
+  brought.heard = null;
+  const row = askedRow("search", t("search.title", { query }), t("search.why"), () => ({ recipe: "search", query, k: SEARCH_K }), "grid wide", given);
   page.replaceChildren(row.element);
   if ($("#query").value !== query) $("#query").value = query;
   return { title: t("search.title", { query }), keepFocus: true };
+}
+
+function byPhoto() {
+  const { photo } = brought;
+  if (photo === null) return home(); // the page was loaded again: a photo is kept nowhere
+  const row = askedRow("search", t("photo.title"), t("photo.why"), () => ({ recipe: "search", image: photo, k: SEARCH_K }), "grid wide");
+  $(".row-head", row.element).prepend(h("img", { class: "sought", src: photo, alt: t("photo.alt") }));
+  page.replaceChildren(row.element);
+  return { title: t("photo.title") };
+}
+
+async function heard(audio) {
+  brought.heard = await recommend({ recipe: "search", audio, k: SEARCH_K, explain: true, ...identity() });
+  const { query } = brought.heard.data;
+  post({ type: "search", query });
+  open(`#/search/${encodeURIComponent(query)}`);
 }
 
 function failed(error) {
@@ -158,6 +180,7 @@ const current = { address: null, onCart: () => {} };
 function draw(kind, name) {
   if (kind === "item" && name) return product(name);
   if (kind === "search" && name) return search(name);
+  if (kind === "photo") return byPhoto();
   return home();
 }
 
@@ -179,6 +202,12 @@ async function go() {
   if (first) return;
   scrollTo(0, 0);
   $("h1", page)?.focus({ preventScroll: true });
+}
+
+/** Goes to `address`, and draws it again where that is shown already. */
+function open(address) {
+  if (location.hash === address) go();
+  else location.hash = address;
 }
 
 function startSearch() {
@@ -216,6 +245,7 @@ function start() {
   posting.addEventListener("failed", ({ detail }) => announce(advice(detail)));
   showCount();
   startSearch();
+  startSenses((photo) => ((brought.photo = photo), open("#/photo")), heard).catch((error) => announce(advice(error)));
   startStrip();
   forYou.follow();
   addEventListener("hashchange", go);

@@ -5,10 +5,13 @@ import { $ } from "./dom.js";
 const SHOWN_MS = 2600;
 let timer = 0;
 
-export function announce(sentence) {
+/** For a sentence that asks to do something. */
+export const LONGER_MS = 7000;
+
+export function announce(sentence, shownMs = SHOWN_MS) {
   const toast = $("#toast");
   toast.textContent = sentence;
   toast.dataset.shown = "true";
   clearTimeout(timer);
-  timer = setTimeout(() => delete toast.dataset.shown, SHOWN_MS);
+  timer = setTimeout(() => delete toast.dataset.shown, shownMs);
 }

@@ -6,12 +6,12 @@ import { setSentence } from "./card.js";
 import { h } from "./dom.js";
 import { hasWord, locale, number, t } from "./i18n.js";
 import { setTitle } from "./title.js";
-import { bars, partName } from "./why.js";
+import { bars, partName, shopRule } from "./why.js";
 
 const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 
 /** The name of a rule as people say it; an unknown one as the server wrote it. */
-const ruleName = (name) => (hasWord(`rule.${name}`) ? t(`rule.${name}`) : name.replaceAll("_", " "));
+const ruleName = (name) => shopRule(name) ?? (hasWord(`rule.${name}`) ? t(`rule.${name}`) : name.replaceAll("_", " "));
 
 function verdict({ trace, variant_of, ahead }) {
   const facts = { place: trace.place, rules: trace.hidden_by.map(ruleName).join(", "), variant: variant_of, ahead, behind: number(trace.behind ?? 0, 4) };
@@ -46,7 +46,7 @@ function who({ user_id, visitor_id }) {
 function story(found) {
   const { trace } = found;
   const title = found.title === null ? found.item_id : setTitle(found.title);
-  const parts = Object.fromEntries(trace.proposed.map((one) => [one.model, one.part]));
+  const parts = Object.fromEntries([...trace.proposed.map((one) => [one.model, one.part]), ...trace.boosts.map((one) => [one.name, one.part])]);
   const facts = { when: when.format(found.now), model: found.model, offset: number(found.offset), recipe: found.request.recipe };
   const same = found.same === null ? [] : [h("p", { class: found.same ? "fine" : "note" }, t(found.same ? "trace.same" : "trace.differs"))];
   return [

@@ -6,6 +6,7 @@ import { h } from "./dom.js";
 import { download } from "./download.js";
 import { eraseButton, refusalNote } from "./erasure.js";
 import { hasWord, locale, number, t } from "./i18n.js";
+import { interestsOfTheShop } from "./interests.js";
 import { setTitle } from "./title.js";
 
 const MOST_SHOWN = 30;
@@ -174,7 +175,6 @@ export async function usersPage(page, signal) {
   const kind = ["user", "visitor"].includes(asked.get("kind")) ? asked.get("kind") : null;
   const answer = h("div", { class: "user" });
   page.replaceChildren(h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("users.title")), h("p", {}, t("users.about")))), search(id, kind), answer);
-  if (id === "") return;
-  const content = await shown(id, kind, signal);
+  const content = id === "" ? [await interestsOfTheShop()] : await shown(id, kind, signal);
   if (!signal.aborted) answer.replaceChildren(...content);
 }

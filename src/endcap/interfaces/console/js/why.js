@@ -10,8 +10,11 @@ import { setTitle } from "./title.js";
 
 const DIGITS = 3;
 
+/** A rule of the shop under its own name, letter for letter; null for anything else. */
+export const shopRule = (name, word = "rule.shop") => (name.startsWith("rule:") ? t(word, { name: name.slice("rule:".length) }) : null);
+
 /** The name of a part as people say it; an unknown one as the server wrote it. */
-export const partName = (name) => (hasWord(`part.${name}`) ? t(`part.${name}`) : name.replaceAll("_", " "));
+export const partName = (name) => shopRule(name, "part.shop") ?? (hasWord(`part.${name}`) ? t(`part.${name}`) : name.replaceAll("_", " "));
 
 function bar(name, value, from, scale) {
   const [left, width] = [Math.min(from, from + value), Math.abs(value)];

@@ -1,0 +1,1 @@
+"""A smaller model from a large one: eight-bit weights, pruning, distillation."""

@@ -1,0 +1,1 @@
+"""Who the shopper is, as arrays; ranks nothing."""
