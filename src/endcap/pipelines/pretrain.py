@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from endcap.encoders.adding import PACKAGED, Overrides, add_folder
+from endcap.encoders.export import quiet
 from endcap.encoders.folder import TOKENIZER, TORCH, Spec, check_folder, read_folder
 from endcap.encoders.layout import read_layout
 from endcap.encoders.pretraining.body import SIZES, Manner, Pooling, Start, from_scratch, start_from
@@ -238,7 +239,8 @@ def write_encoder(start: Start, encoders: Path, name: str, made: Mapping[str, ob
     encoders.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".pretrained-", dir=encoders) as work:
         folder = Path(work)
-        start.body.model.cpu().save_pretrained(folder)
+        with quiet():
+            start.body.model.cpu().save_pretrained(folder)
         start.tokenizer.no_truncation()
         start.tokenizer.save(str(folder / TOKENIZER))
         said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": manner.max_tokens}
