@@ -9,9 +9,7 @@ from. Serving never reads that part.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from endcap.backends.disk.whole import whole_folder
 from endcap.errors import ModelError, NotFoundError
 
 SPEC = "encoder.json"
@@ -93,23 +92,17 @@ def write_folder(encoders: Path, spec: Spec, fill: Callable[[Path], Spec | None]
     """
     if not _NAME.fullmatch(spec.name):
         raise ModelError(f"{spec.name!r:.120} cannot name an encoder: use a-z, 0-9, '.', '_' and '-', at most 100")
-    final, building = encoders / spec.name, encoders / f".{spec.name}.part"
+    final = encoders / spec.name
     if final.exists():
         raise ModelError(f"there is an encoder {spec.name!r} already, and its vectors are its own: give another name")
     try:
-        shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
-        building.mkdir(parents=True)
-        spec = fill(building) or spec
-        spec = replace(spec, name=final.name, sha256={name: _sha256(building / name) for name in _files(building)})
-        _require(building, spec)
-        (building / SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec)))
-        _sync(building)
-        building.rename(final)
-        _sync_one(encoders)
+        with whole_folder(final) as building:
+            spec = fill(building) or spec
+            spec = replace(spec, name=final.name, sha256={name: _sha256(building / name) for name in _files(building)})
+            _require(building, spec)
+            (building / SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec)))
     except OSError as error:
         raise ModelError(f"{final} cannot be written ({error.strerror}): check the disk, and its rights") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return spec
 
 
@@ -183,16 +176,3 @@ def _files(folder: Path) -> Iterable[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from endcap.backends.disk.whole import whole_folder
 from endcap.errors import ModelError, NotFoundError
 from endcap.protocols import Storable
 from endcap.types import Vocabulary
@@ -80,23 +79,16 @@ def save_version(models_dir: Path, learners: Mapping[str, Storable], manifest: M
     Raises ModelError if the version exists or the disk refuses.
     """
     final = models_dir / manifest.version
-    building = models_dir / f".{manifest.version}.part"
     try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir()
-        digests = {}
-        for name, learner in learners.items():
-            data = save_arrays(dict(learner.to_arrays()))
-            digests[f"{name}.safetensors"] = hashlib.sha256(data).hexdigest()
-            _write(building / f"{name}.safetensors", data)
-        manifest = replace(manifest, sha256=digests)
-        _write(building / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        _sync(building)
-        building.rename(final)
-        _sync(models_dir)
+        with whole_folder(final) as building:
+            digests = {}
+            for name, learner in learners.items():
+                data = save_arrays(dict(learner.to_arrays()))
+                digests[f"{name}.safetensors"] = hashlib.sha256(data).hexdigest()
+                (building / f"{name}.safetensors").write_bytes(data)
+            manifest = replace(manifest, sha256=digests)
+            (building / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     except OSError as error:
-        shutil.rmtree(building, ignore_errors=True)
         raise ModelError(f"{final} cannot be written ({error.strerror}): check the disk, then train again") from error
     return manifest
 
@@ -167,18 +159,3 @@ def _checked(path: Path, manifest: Manifest) -> bytes:
     if hashlib.sha256(data).hexdigest() != expected:
         raise ModelError(f"{path} is damaged (its SHA-256 differs): delete the folder and run endcap train")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

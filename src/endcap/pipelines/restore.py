@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import IO
 
 import msgspec
 
+from endcap.backends.disk.whole import place
 from endcap.errors import DataError, HomeError
 from endcap.pipelines.backup import CONTENTS, FORMAT, LOG, Archive, ArchivedFile
 from endcap.types import Progress
@@ -36,7 +36,7 @@ def restore(archive: Path, home: Path, progress: Progress) -> Archive:
             with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
                 building = Path(work) / target.name
                 _extract(tar, archive, contents.files, building, progress)
-                _place(building, target)
+                place(building, target)
         except OSError as error:
             raise _unwritable(home, error) from error
     return contents
@@ -88,32 +88,14 @@ def _extract(
 
 
 def _copy(source: IO[bytes], target: Path) -> str:
-    """Write ``source`` to ``target``, durably; its SHA-256."""
+    """Write ``source`` to ``target``; its SHA-256."""
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         while data := source.read(_CHUNK):
             digest.update(data)
             file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _place(building: Path, target: Path) -> None:
-    """Give the finished folder its name; an empty folder of that name is replaced (POSIX rename)."""
-    for folder in [building, *(path for path in building.rglob("*") if path.is_dir())]:
-        _sync(folder)
-    building.rename(target)
-    _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(home: Path, error: OSError) -> HomeError:
