@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +14,26 @@ from endcap.events.cleaning import clean
 from endcap.events.dialects.invoices import invoice_events
 from endcap.events.schema import Event, Line
 from endcap.types import Entry
+from script import parser_of
 
+Entries = Callable[[], Sequence[Entry]]
 BEFORE_ALL = 0
 """Milliseconds since 1970: the catalogue is there before the first event."""
+
+
+def parser_of_shops(name: str, doc: str | None) -> ArgumentParser:
+    """What the scripts about these shops are told."""
+    parser = parser_of(name, doc)
+    parser.add_argument("--complete-journey", type=Path, help="the folder of that data set; without it, it is left out")
+    return parser
+
+
+def shops_of(options: Namespace) -> dict[str, Entries]:
+    """The shops that ``options`` ask for, by name."""
+    shops: dict[str, Entries] = {"Online Retail": online_retail}
+    if options.complete_journey is not None:
+        shops["The Complete Journey"] = lambda: complete_journey(options.complete_journey)
+    return shops
 
 
 def online_retail() -> list[Entry]:

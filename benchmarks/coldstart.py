@@ -9,7 +9,7 @@ of the users is held out too, whole: asked from none of their items, from the fi
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, diags_array
 from threadpoolctl import threadpool_limits
 
-from cold_shops import complete_journey, online_retail
+from cold_shops import parser_of_shops, shops_of
 from endcap.config import StateConfig
 from endcap.encoders.cache import ItemVectors, VectorStore
-from endcap.encoders.folder import read_folder
-from endcap.encoders.onnx import OnnxTextEncoder
-from endcap.encoders.static import StaticTextEncoder
+from endcap.encoders.registry import open_text_folder
 from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.evaluation.past import Past, fold
 from endcap.evaluation.significance import bootstrap_means, estimate
@@ -42,7 +40,7 @@ from endcap.protocols import Encoder
 from endcap.types import MS_PER_DAY, BoolArray, Entry, FloatArray, IntArray, Interactions, Query
 from machine import Machine, describe
 from pages import DOCS, table, where
-from script import parser_of, run
+from script import run
 
 PAGE = DOCS / "how-to" / "cold-start.md"
 K = 20
@@ -171,7 +169,8 @@ def settings_of(entries: Sequence[Entry], encoders: Mapping[str, Encoder[str]], 
     vectors = {}
     for name, encoder in encoders.items():
         vectors[name] = ItemVectors(encoder.dim)
-        VectorStore(work / "vectors", encoder).fill(vectors[name], listed)
+        rows, items = np.array([row for row, _ in listed], np.int32), [item for _, item in listed]
+        vectors[name].set(rows, VectorStore(work / "vectors", encoder).of_items(items))
     late = whole.interactions.time >= whole.interactions.time.max() - DAYS * MS_PER_DAY
     past = Past(whole.state, whole.interactions.where(~late))
     return Setting(past, whole.interactions.where(late), vectors)
@@ -370,31 +369,23 @@ def _cell(one: Point, name: str) -> str:
 def encoders_of(folders: Sequence[Path]) -> dict[str, Encoder[str]]:
     """The default encoder, and those of ``folders``, by the names in them."""
     found: dict[str, Encoder[str]] = {UniversalSentenceEncoder.name: UniversalSentenceEncoder()}
-    makers: Mapping[str, Callable[[Path], Encoder[str]]] = {"onnx": OnnxTextEncoder, "static": StaticTextEncoder}
-    for folder in folders:
-        spec = read_folder(folder)
-        found[spec.name] = makers[spec.kind](folder)
-    return found
+    return found | {folder.name: open_text_folder(folder.parent, folder.name) for folder in folders}
 
 
 def measure(work: Path, options: argparse.Namespace) -> Results:
     """Both shops, one after the other."""
     machine = describe(work)
     encoders = encoders_of(options.encoder)
-    shops = {"Online Retail": online_retail}
-    if options.complete_journey is not None:
-        shops["The Complete Journey"] = lambda: complete_journey(options.complete_journey)
     found = {}
     with threadpool_limits(1):
-        for name, entries in shops.items():
+        for name, entries in shops_of(options).items():
             found[name] = measure_shop(settings_of(entries(), encoders, work))
     return Results(datetime.now(UTC).isoformat(timespec="seconds"), machine, found)
 
 
 def main() -> None:
     """Measure, or write the page."""
-    parser = parser_of("coldstart", __doc__)
-    parser.add_argument("--complete-journey", type=Path, help="the folder of that data set; without it, it is left out")
+    parser = parser_of_shops("coldstart", __doc__)
     parser.add_argument(
         "--encoder", type=Path, action="append", default=[], help="a further encoder's folder, such as a fine-tuned one"
     )

@@ -9,7 +9,6 @@ what the report calls expected, and near-duplicates with the others.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,16 +17,15 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from cold_shops import complete_journey, online_retail
+from cold_shops import parser_of_shops, shops_of
 from coldstart import HELD_OUT, NEIGHBOURS, PAGE, SAMPLES, Estimated, K, Setting, item_cases, settings_of
 from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.evaluation.launch import judge
 from endcap.evaluation.significance import estimate
 from endcap.models.content import Content
-from endcap.types import Entry
 from machine import Machine, describe
 from pages import table, where
-from script import parser_of, run
+from script import run
 
 DEPTH = 2
 """Steps of a category path."""
@@ -110,20 +108,16 @@ def _cell(one: Estimated) -> str:
 def measure(work: Path, options: argparse.Namespace) -> Results:
     """Both shops, one after the other."""
     machine, encoder = describe(work), UniversalSentenceEncoder()
-    shops: dict[str, Callable[[], Sequence[Entry]]] = {"Online Retail": online_retail}
-    if options.complete_journey is not None:
-        shops["The Complete Journey"] = lambda: complete_journey(options.complete_journey)
+    found = {}
     with threadpool_limits(1):
-        found = {
-            name: measure_shop(settings_of(entries(), {encoder.name: encoder}, work)) for name, entries in shops.items()
-        }
+        for name, entries in shops_of(options).items():
+            found[name] = measure_shop(settings_of(entries(), {encoder.name: encoder}, work))
     return Results(datetime.now(UTC).isoformat(timespec="seconds"), machine, found)
 
 
 def main() -> None:
     """Measure, or write the page."""
-    parser = parser_of("launch", __doc__)
-    parser.add_argument("--complete-journey", type=Path, help="the folder of that data set; without it, it is left out")
+    parser = parser_of_shops("launch", __doc__)
     run(parser, PAGE, Results, figures, measure)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from threadpoolctl import threadpool_limits
 
-from cold_shops import complete_journey, online_retail
+from cold_shops import parser_of_shops, shops_of
 from coldstart import PAGE, Estimated, Numbers, Scores, Setting, settings_of
 from endcap.encoders.cache import ItemVectors, VectorStore
 from endcap.encoders.text import UniversalSentenceEncoder
@@ -34,7 +34,7 @@ from endcap.models.session_knn import SessionKNN
 from endcap.types import IntArray, Interactions, Query, Vocabulary
 from machine import Machine, describe
 from pages import table, where
-from script import parser_of, run
+from script import run
 
 K = 20
 SHARE = 0.1
@@ -229,12 +229,9 @@ def _verdict(way: str, gap: Estimated) -> str:
 def measure(work: Path, options: argparse.Namespace) -> Results:
     """Both shops, one after the other."""
     machine, encoder = describe(work), UniversalSentenceEncoder()
-    shops = {"Online Retail": online_retail}
-    if options.complete_journey is not None:
-        shops["The Complete Journey"] = lambda: complete_journey(options.complete_journey)
     found = {}
     with threadpool_limits(1):
-        for name, entries in shops.items():
+        for name, entries in shops_of(options).items():
             setting = settings_of(entries(), {encoder.name: encoder}, work)
             found[name] = measure_shop(setting, VectorStore(work / "vectors", encoder))
     return Results(datetime.now(UTC).isoformat(timespec="seconds"), machine, found)
@@ -242,8 +239,7 @@ def measure(work: Path, options: argparse.Namespace) -> Results:
 
 def main() -> None:
     """Measure, or write the page."""
-    parser = parser_of("sparsity", __doc__)
-    parser.add_argument("--complete-journey", type=Path, help="the folder of that data set; without it, it is left out")
+    parser = parser_of_shops("sparsity", __doc__)
     run(parser, PAGE, Results, figures, measure)
 
 

@@ -165,8 +165,8 @@ class Interactions:
     def __len__(self) -> int:
         return int(self.item.size)
 
-    def where(self, keep: BoolArray) -> Interactions:
-        """The rows that ``keep`` (n,) marks, over the same vocabularies."""
+    def where(self, keep: BoolArray | NDArray[np.int64]) -> Interactions:
+        """The rows that ``keep`` (n,) marks, or names in the order that it wants, over the same vocabularies."""
         return Interactions(
             self.users,
             self.items,

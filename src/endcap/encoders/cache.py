@@ -166,10 +166,9 @@ class ContentStore(Generic[Content]):
 class VectorStore(ContentStore[str]):
     """The vectors of texts, those of items among them."""
 
-    def fill(self, vectors: ItemVectors, items: Sequence[tuple[int, Item]], progress: Progress | None = None) -> None:
-        """Put the vector of each of ``items`` (its row, and the item) into ``vectors``. Raises as ``vectors`` does."""
-        rows = np.array([row for row, _ in items], np.int32)
-        vectors.set(rows, self.vectors([item.text() for _, item in items], progress))
+    def of_items(self, items: Sequence[Item], progress: Progress | None = None) -> FloatArray:
+        """(n, dim) those of what ``items`` say. Raises as ``vectors`` does."""
+        return self.vectors([item.text() for item in items], progress)
 
 
 def _checksum(digest: bytes, vector: FloatArray) -> int:

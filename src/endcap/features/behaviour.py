@@ -45,7 +45,7 @@ def augmented(
     parts, sessions = [interactions], int(interactions.session.max(initial=-1)) + 1
     for turn, way in enumerate(ways, 1):
         rows = np.concatenate([MADE[way](order[a:b], random) for a, b in pairwise(edges)] or [order])
-        made = taken(interactions, rows)
+        made = interactions.where(rows)
         if way == "substitute" and similar is not None:
             exchanged = random.random(rows.size) < CHANGED
             items = made.item.copy()
@@ -83,13 +83,6 @@ def check_ways(ways: Sequence[str]) -> None:
     unknown = [way for way in ways if way not in MADE]
     if unknown:
         raise ConfigError(f"there is no augmentation {unknown[0]!r:.80}: choose among {', '.join(MADE)}")
-
-
-def taken(interactions: Interactions, rows: Rows) -> Interactions:
-    """The rows ``rows`` of ``interactions``, in that order."""
-    columns = {name: getattr(interactions, name)[rows] for name in ("user", "item", "weight", "time", "session")}
-    bought = interactions.bought[rows] if interactions.bought.size else interactions.bought
-    return Interactions(interactions.users, interactions.items, **columns, bought=bought)
 
 
 def _crop(visit: Rows, random: np.random.Generator) -> Rows:

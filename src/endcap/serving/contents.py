@@ -46,9 +46,7 @@ class Reading:
     @classmethod
     def of_texts(cls, store: VectorStore, queries: Encoder[str]) -> Self:
         """Texts alone: those of items kept in ``store``, by the encoder that reads ``queries`` too."""
-        return cls(
-            lambda items, progress: store.vectors([item.text() for item in items], progress), queries, queries.name
-        )
+        return cls(store.of_items, queries, queries.name)
 
     def load(self) -> None:
         """Load what reads queries and photos: the first that came would wait a second. Raises as they do."""

@@ -75,11 +75,12 @@ class ShopState:
         before = self._items[row]
         item = change.applied_to(before)
         self.version += 1
-        same = described(before) == described(item) and _scalars(before) == _scalars(item)  # 1 equals True
+        had, has = _scalars(before), _scalars(item)
+        same = described(before) == described(item) and had == has  # 1 equals True
         self._journal.append(-1 if same else row)
         self.size += (item is not None) - (before is not None)
-        self._scalars.subtract(_scalars(before))
-        self._scalars.update(_scalars(item))
+        self._scalars.subtract(had)
+        self._scalars.update(has)
         self._items[row] = item
         self._listed[row] = item is not None
         if item is not None:

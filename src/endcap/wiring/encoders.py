@@ -40,9 +40,10 @@ def reading(home: Path, config: Config, names: tuple[str, str] | None = None) ->
     """
     text, image = names or (config.encode.text, config.encode.image)
     encoder = open_text(home, config, text)
-    queries = CachedEncoder(open_text(home, config, text, query=True))
+    asked = open_text(home, config, text, query=True)
+    same = encoder if asked.name == encoder.name and not isinstance(asked, EndpointEncoder) else asked
     read = replace(
-        Reading.of_texts(VectorStore(Home(home).vectors, encoder), queries),
+        Reading.of_texts(VectorStore(Home(home).vectors, encoder), CachedEncoder(same)),
         name=encoder.name,
         remote=isinstance(encoder, EndpointEncoder),
     )

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from endcap.catalog.items import Item
 from endcap.config import Config, Home
 from endcap.encoders.cache import ItemVectors
 from endcap.evaluation.past import Past
@@ -52,6 +53,13 @@ def train(
     with closing(open_log(home)) as log:
         contents = Contents(reading(home, config))
         settings = replace(config.train, seed=seed)
+        encoded: dict[int, Item] = {}
+
+        def prepare(state: State) -> None:
+            changed = [(row, item) for row, item in state.shop.listed_items() if encoded.get(row) is not item]
+            contents.encode_all(changed, encoding)
+            encoded.update(changed)
+
         workshop = Workshop(
             log=log,
             models_dir=Home(home).models,
@@ -59,7 +67,7 @@ def train(
             encoders=contents.reading.names,
             members=lambda state: only(names, blend_members(state, contents.vectors, settings)),
             learners=[name for name in LEARNERS if name in names],
-            prepare=lambda state: contents.encode_all(state.shop.listed_items(), encoding),
+            prepare=prepare,
             keep=lambda state: keep_snapshot(home, state, log),
             themes=lambda state, past: _themes(config, state, contents.vectors, past, seed),
             similar=lambda: Nearest(contents.vectors.matrix),

@@ -44,6 +44,5 @@ def _report(home: Path, depth: int) -> LaunchReport:
     listed = state.shop.listed_items()
     if not listed:
         raise DataError(f"the catalogue of {home} is empty: run endcap import items FILE first")
-    contents = wiring.contents_of(state, wiring.reading(home, config))
-    vectors = contents.texts.matrix[[row for row, _ in listed]]
-    return launch_report([item for _, item in listed], vectors, contents.reading.name, depth)
+    reading, items = wiring.reading(home, config), [item for _, item in listed]
+    return launch_report(items, reading.texts(items, None), reading.name, depth)
