@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.integration.servers import server
+from tests.unit.http_server import answering
 
 from endcap import wiring
 from endcap.catalog.items import parse_change
@@ -69,14 +69,8 @@ class Taking(BaseHTTPRequestHandler):
 @contextmanager
 def collecting() -> Iterator[Collector]:
     collector = Collector()
-    thread = threading.Thread(target=collector.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with answering(collector):
         yield collector
-    finally:
-        collector.shutdown()
-        thread.join(10)
-        collector.server_close()
 
 
 @pytest.fixture(scope="module")

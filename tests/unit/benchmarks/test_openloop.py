@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.unit.http_server import answering
 
 from openloop import OpenLoop, Plan, latency, parse_answer, percentile, request
 
@@ -40,17 +40,8 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-@contextlib.contextmanager
-def slow_server() -> Iterator[int]:
-    server = Server(("127.0.0.1", 0), OneAtATime)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+def slow_server() -> contextlib.AbstractContextManager[int]:
+    return answering(Server(("127.0.0.1", 0), OneAtATime))
 
 
 def test_percentile_is_the_smallest_value_that_the_share_does_not_exceed() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.unit.http_server import answering
 
 from endcap.config import EndpointConfig
 
@@ -103,12 +104,5 @@ def embedding_server() -> Iterator[Server]:
     """Runs one."""
     http = _Http(("127.0.0.1", 0), _Handler)
     http.state = Server()
-    http.state.port = http.server_address[1]
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with answering(http) as http.state.port:
         yield http.state
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
