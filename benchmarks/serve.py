@@ -87,13 +87,13 @@ def measure(work: Path, options: argparse.Namespace) -> Results:
             Contender("endcap", ours, list_tasks(shop, "/v1/recommend", TASKS, draw)),
             Contender("implicit", theirs, list_tasks(shop, "/recommend", TASKS, draw)),
         ]
-        cold = [run(one.name + " cold", one.server, COLD_RATE, options.seconds, one.tasks) for one in contenders]
-        idle = [run(one.name + " idle", one.server, IDLE_RATE, 3 * options.seconds, one.tasks) for one in contenders]
+        cold = [stand(one.name + " cold", one.server, COLD_RATE, options.seconds, one.tasks) for one in contenders]
+        idle = [stand(one.name + " idle", one.server, IDLE_RATE, 3 * options.seconds, one.tasks) for one in contenders]
         ladders = climb(contenders, options.rate, options.seconds)
         visits, pairs = views(shop, draw), []
         for rate in options.pair_rate:
             tasks = [[event, wanted] for _, event, wanted in islice(visits, round(rate * options.seconds))]
-            pairs.append(run("endcap event+list", ours, rate, options.seconds, tasks))
+            pairs.append(stand("endcap event+list", ours, rate, options.seconds, tasks))
         _say(f"event to changed list: {options.samples} samples by asking, {options.samples} by the stream")
         fresh, fresh_load = freshness.measure(ours.port, home / "log", visits, options.samples), load_average()
         loaded = [server.memory_mb() for server in (ours, theirs)]
@@ -118,6 +118,14 @@ def climb(contenders: Sequence[Contender], rates: Sequence[float], seconds: floa
     return ladders
 
 
+def stand(name: str, server: Served, rate: float, seconds: float, tasks: list[list[str]]) -> Phase:
+    """The same at a rate that the server must stand. Raises RuntimeError if it refuses anything."""
+    phase = run(name, server, rate, seconds, tasks)
+    if phase.load.refused:
+        raise RuntimeError(f"{name} refused {phase.load.refused} requests, the first with {phase.load.refusal}")
+    return phase
+
+
 def run(name: str, server: Served, rate: float, seconds: float, tasks: list[list[str]]) -> Phase:
     """One load on ``server``, from a process of its own."""
     plan = msgspec.json.encode(Plan(server.port, rate, seconds, tasks))
@@ -131,8 +139,6 @@ def run(name: str, server: Served, rate: float, seconds: float, tasks: list[list
     )
     wall, used, busy = time.perf_counter() - begun, server.cpu_seconds() - used, busy_seconds() - busy
     load = msgspec.json.decode(done.stdout, type=Load)
-    if load.refused:
-        raise RuntimeError(f"{name} refused {load.refused} requests, the first with {load.refusal}")
     requests = sum(step.count for step in load.steps)
     others = busy - used - load.cpu_seconds
     phase = Phase(
