@@ -2,13 +2,13 @@
 
 The rule is that of CoDel (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012) as servers use it (Maurer,
 "Fail at Scale", ACM Queue 2015): a queue may be long for a moment, and short only for as long as what comes fills the
-time. How short depends on what is usual in this shop: whose pages ask for six lists at once has five that wait
-whenever a page is opened, and to let one wait where five do would refuse most of every page. So the server remembers
-how many requests find how many waiting while it is calm; what is let in under load waits about twice as long at most.
-What is refused is refused before anything is done for it, so that a flood takes little of the place of the lists.
-
-Lateness is counted in time, not in samples: a loop that is behind also comes late to ask how late it is, so that five
-samples of a queue of 64 lists take 0.3 s, in which 250 of them get in line.
+time. What is long depends on the shop: whose pages ask for six lists at once has five that wait whenever a page is
+opened. So the server remembers how many requests find how many waiting while it is calm. Some times that may wait; the
+first that comes when they do is refused, and from then on no more are let in than usually wait, until the loop would
+have answered all that came (the virtual queue of Gibbens and Kelly, "Resource Pricing and the Evolution of Congestion
+Control", Automatica 1999). So nobody is refused what there is time for, however it comes by chance, and in a flood
+those let in wait about twice as long as in calm times. What is refused is refused before anything is done for it, so
+that a flood takes little of the place of the lists.
 """
 
 from __future__ import annotations
@@ -18,29 +18,22 @@ from collections.abc import Callable
 
 SAMPLE_SECONDS = 0.01
 """How often the loop is asked how late it is."""
-LATE_SECONDS = 0.002
-"""A loop that comes later than this to what is due has a queue; at half its capacity it comes 0.2 to 0.4 ms late."""
-STANDING_SECONDS = 0.02
-"""A loop that was late for so long without a break is taken for full, where CROWD wait. A page that asks for 20 lists
-at once, or a neighbour that takes the core for a moment, is over by then."""
-CROWD = 8
-"""Requests that wait in a queue that is worth cutting: a browser opens six connections, and a slow answer that holds up
-what one page asks for is no overload."""
 SMOOTHING = 0.1
-"""Weight of the newest sample in the lateness that is shown: the last ten or so count, 0.1 s."""
+"""Weight of the newest in what is smoothed: the lateness of the last ten samples or so, and what a request took in the
+last ten looks."""
 LOOK_SECONDS = 0.05
-"""How often the demand is measured: the share of the time that all that came would have taken, which is what the
-thread was busy for, times what came over what was let in. Counting refusals alone would not do: of two requests a
-second that come together, the second is refused for ever."""
-CALM, BUSY, FULL = 0.6, 0.65, 0.9
-"""Demands. Below CALM it is seen what is usual; from BUSY on the queue is limited, because what holds the loop up for
-5 ms is made up for only after 20 ms; from FULL on the queue is always as long as it may be."""
-BURST = 32
-"""Requests that may wait in a loop that is not busy: one page's lists, and at most 30 ms of a sudden flood."""
+"""How often it is counted what has come and how long the loop was busy."""
+CALM = 0.6
+"""Share of the time that a loop is busy for at most while it is seen what is usual."""
 PAGE = 5
 """Requests that wait where a browser asks over six connections: taken for usual until ENOUGH were seen."""
 ENOUGH = 500
 """Requests from which it is told how many find how many waiting; then each counts half."""
+TIMES, FEW, MOST = 4, 12, 64
+"""So many times what is usual may wait in a loop that is not full: what comes by chance at nine tenths of its capacity.
+FEW may in any shop, two pages' lists; and never more than MOST, 64 ms of a sudden flood."""
+CAP_SECONDS = 0.1
+"""Most that counts as behind: a flood that is over is forgotten at once by a loop that is half busy, in 0.2 s."""
 SHEDDABLE = b"/v1/"
 KEPT = b"/v1/stats"
 """Answered whatever happens, like health, metrics and the pages: somebody looks for what is wrong."""
@@ -52,7 +45,7 @@ class Usual:
     def __init__(self) -> None:
         self.waiting = PAGE
         """So many at most for 99 of 100."""
-        self._counts = [0] * (BURST + 1)
+        self._counts = [0] * (MOST + 1)
         self._newest: list[int] | None = None
         self._calm = False
 
@@ -89,8 +82,8 @@ class Admission:
     def __init__(self, timer: Callable[[], float], busy: Callable[[], float]) -> None:
         self.late_seconds = 0.0
         """How late the loop comes to what is due; smoothed."""
-        self.demand = 0.0
-        """The share of the time that all that comes would take, where it is more than one page asks for."""
+        self.behind = 0.0
+        """Seconds of work that would wait, had all been let in that came since the first refusal; 0: not full."""
         self.waiting = 0
         """Requests that were let in and whose turn has not come."""
         self.refused = 0
@@ -98,9 +91,8 @@ class Admission:
         self._timer = timer
         self._busy = busy
         self._usual = Usual()
-        self._late_since: float | None = None
-        self._most = 0
-        """Most that waited since the loop was last on time: one that comes late to ask has answered them by then."""
+        self._worked = self._answered = 0.0
+        """Seconds of work and the requests they were for; what is longer ago counts less."""
         self._look_on(0.0)
 
     @property
@@ -110,53 +102,43 @@ class Admission:
         In a full loop what is let in stands in two queues of this length: it waits until its socket is read, while
         the lists of the last reading are made, and then for its turn.
         """
-        usual = self._usual.waiting
-        if self.demand >= FULL:
-            return min(usual + 1, BURST)
-        if self.demand >= BUSY:
-            return min(2 * usual + 1, BURST)
-        behind = self._most >= CROWD and self.waiting < self._most  # what comes now came while a crowd was answered
-        return min(max(2 * usual + 1, CROWD), BURST) if behind else BURST
+        usual = self._usual.waiting + 1
+        return min(usual if self.behind else max(TIMES * usual, FEW), MOST)
 
     def admits(self, path: bytes) -> bool:
         """Whether a request for ``path`` that has come now will be answered."""
         if not path.startswith(SHEDDABLE) or path.startswith(KEPT):
             return True
-        self._found[min(self.waiting, BURST)] += 1
-        self._most = max(self._most, self.waiting)
+        self._found[min(self.waiting, MOST)] += 1
         if self.waiting < self.limit:
             return True
         self.refused += 1
+        if not self.behind:
+            self._look(self._timer())
+            self.behind = min(self.waiting * self._worked / max(self._answered, 1.0), CAP_SECONDS)
         return False
 
     def sample(self, late_seconds: float) -> None:
         """Note that something due came ``late_seconds`` late, just now."""
         now = self._timer()
         self.late_seconds += SMOOTHING * (max(late_seconds, 0.0) - self.late_seconds)
-        if late_seconds <= LATE_SECONDS:
-            self._late_since = None
-        elif self._late_since is None:
-            self._late_since = now - late_seconds
-        standing = self._late_since is not None and now - self._late_since >= STANDING_SECONDS
-        self._most = max(self._most, self.waiting) if self._late_since is not None else self.waiting
-        if standing and self._most >= CROWD:
-            self.demand = 1.0
-            self._usual.note(self._found, calm=False)
-            self._look_on(now)
-        elif now - self._looked >= LOOK_SECONDS:
+        if now - self._looked >= LOOK_SECONDS:
             self._look(now)
 
     def _look(self, now: float) -> None:
+        passed, worked = now - self._looked, self._busy() - self._busy_before
         asked = sum(self._found)
-        let_in = asked - (self.refused - self._refused_before)
-        demand = (self._busy() - self._busy_before) / (now - self._looked) * asked / max(let_in, 1)
-        self._usual.note(self._found, demand < CALM)
-        self.demand = demand if asked >= CROWD or self.demand >= BUSY else 0.0
+        self._worked += worked - SMOOTHING * self._worked
+        self._answered += asked - (self.refused - self._refused_before) - SMOOTHING * self._answered
+        self._usual.note(self._found, calm=worked <= CALM * passed)
+        if self.behind:
+            coming = asked * self._worked / max(self._answered, 1.0)
+            self.behind = min(max(self.behind + coming - passed, 0.0), CAP_SECONDS)
         self._look_on(now)
 
     def _look_on(self, now: float) -> None:
         self._looked, self._busy_before, self._refused_before = now, self._busy(), self.refused
-        self._found = [0] * (BURST + 1)
+        self._found = [0] * (MOST + 1)
         """Of the requests that may be refused, how many have found how many waiting since then."""
 
     async def watch(self) -> None:

@@ -16,14 +16,14 @@ from tests.unit.interfaces.api.conftest import Shop
 from uvicorn.server import ServerState
 
 from endcap.interfaces.api.admission import (
-    BURST,
-    CROWD,
+    CAP_SECONDS,
     ENOUGH,
-    LATE_SECONDS,
+    FEW,
     LOOK_SECONDS,
+    MOST,
     PAGE,
     SAMPLE_SECONDS,
-    STANDING_SECONDS,
+    TIMES,
     Admission,
 )
 from endcap.interfaces.api.app import create_app
@@ -65,88 +65,52 @@ class Loop:
             self.look(found, busy)
 
 
-def flooded() -> Loop:
-    """A queue has just been standing for too long."""
+def full(usual: int = 0, found: int = 20) -> Loop:
+    """So many wait at most while it is calm, each for half of the time, and the first has been refused."""
     loop = Loop()
-    loop.admission.waiting = CROWD
-    loop.sample(2 * STANDING_SECONDS)
+    loop.learn([usual] * found)
+    loop.ask(1, waiting=MOST)
     return loop
 
 
 def test_a_calm_loop_lets_a_burst_in_and_no_more() -> None:
-    assert Loop().ask(1, waiting=BURST - 1) == 1
-    assert Loop().ask(1, waiting=BURST) == 0
+    burst = TIMES * (PAGE + 1)
+    assert Loop().ask(1, waiting=burst - 1) == 1
+    assert Loop().ask(1, waiting=burst) == 0
+
+
+@pytest.mark.parametrize(("usual", "burst"), [(0, FEW), (1, FEW), (5, 6 * TIMES), (20, MOST)])
+def test_what_is_a_burst_depends_on_what_is_usual(usual: int, burst: int) -> None:
+    loop = Loop()
+    loop.learn([usual] * 20)
+    assert loop.ask(1, waiting=burst - 1) == 1
+    assert loop.ask(1, waiting=burst) == 0
 
 
 def test_who_is_refused_is_counted() -> None:
-    loop = flooded()
-    assert loop.ask(3, waiting=PAGE) == 3
-    assert loop.ask(3, waiting=PAGE + 1) == 0
-    assert loop.admission.refused == 3
+    loop = full(usual=5)
+    before = loop.admission.refused
+    assert loop.ask(3, waiting=5) == 3
+    assert loop.ask(3, waiting=6) == 0
+    assert loop.admission.refused == before + 3
 
 
 @pytest.mark.parametrize(
     "path", [b"/health/live", b"/health/ready", b"/metrics", b"/", b"/v1/stats", b"/static/app.js"]
 )
 def test_what_one_looks_at_when_something_is_wrong_is_answered(path: bytes) -> None:
-    admission = flooded().admission
+    admission = full().admission
     admission.waiting = 1_000
     assert admission.admits(path)
 
 
-def test_a_loop_that_is_late_now_and_then_is_not_full() -> None:
+def test_a_loop_that_is_late_but_refuses_nobody_is_not_full() -> None:
     loop = Loop()
+    loop.learn([0] * 10)
     for _ in range(100):
-        loop.ask(1, waiting=CROWD)
-        for late in (0.018, 0.0, 0.004, 0.0):
-            loop.sample(late)
-    assert loop.ask(1, waiting=BURST - 1) == 1
-
-
-def test_a_queue_is_standing_by_its_time_not_by_its_samples() -> None:
-    quick, slow = Loop(), Loop()
-    quick.admission.waiting = slow.admission.waiting = CROWD
-    for _ in range(2):
-        quick.sample(0.003, after=0.002)
-    assert quick.admission.demand == 0  # 8 ms
-    for _ in range(2):
-        quick.sample(0.003, after=0.002)
-    assert quick.admission.demand == 0  # 18 ms
-    quick.sample(0.003, after=0.002)
-    assert quick.admission.demand == 1  # 23 ms
-    slow.sample(STANDING_SECONDS + 0.001)  # a single one, in a loop that comes this late to ask
-    assert slow.admission.demand == 1
-
-
-def test_a_crowd_that_is_gone_when_the_loop_comes_to_ask_is_remembered() -> None:
-    loop = Loop()
-    loop.ask(1, waiting=CROWD)
-    loop.admission.waiting = 0
-    loop.sample(2 * STANDING_SECONDS)
-    assert loop.admission.demand == 1
-
-
-def test_what_one_page_asks_for_is_no_queue_however_slow_an_answer() -> None:
-    loop = Loop()
-    loop.learn([0] * 10)
-    for _ in range(3):
-        loop.ask(1, waiting=CROWD - 1)
-        loop.sample(10 * STANDING_SECONDS)
-        assert loop.ask(1, waiting=CROWD - 1) == 1
-
-
-def test_after_a_crowd_a_page_may_wait_and_no_burst_until_the_loop_is_on_time() -> None:
-    loop = Loop()
-    loop.learn([0] * 10)
-    loop.ask(1, waiting=CROWD)
-    assert loop.ask(1, waiting=CROWD + 1) == 1  # it has come with them
-    for _ in range(2):
-        assert loop.ask(1, waiting=CROWD - 1) == 1
-        assert loop.ask(1, waiting=CROWD) == 0
-        loop.admission.waiting = 0
-        loop.sample(2 * LATE_SECONDS)
-    loop.sample(0.0)
-    assert loop.ask(1, waiting=BURST - 1) == 1
+        loop.ask(1, waiting=FEW - 1)
+        loop.sample(0.2)
+    assert loop.ask(1, waiting=FEW - 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,15 +120,29 @@ def test_after_a_crowd_a_page_may_wait_and_no_burst_until_the_loop_is_on_time() 
         ([0, 1, 2, 3, 4, 5] * 3, 5),
         ([0] * 98 + [7, 7], 7),  # two of a hundred
         ([0] * 98 + [0, 7], 0),  # one of a hundred
-        ([BURST - 1] * 20, BURST - 1),
+        ([20] * 20, 20),
     ],
 )
 def test_what_is_usual_is_what_99_of_100_find_waiting_in_a_calm_loop(found: list[int], usual: int) -> None:
     loop = Loop()
     loop.learn(found)
-    for busy, limit in ((0.75, 2 * usual + 1), (0.95, usual + 1)):
-        loop.look([0] * CROWD, busy)
-        assert loop.admission.limit == min(limit, BURST)
+    loop.ask(1, waiting=MOST)
+    assert loop.admission.limit == usual + 1
+
+
+def test_a_shop_that_asks_for_more_at_once_than_was_thought_is_believed() -> None:
+    loop = Loop()
+
+    def page() -> int:
+        let_in = 0
+        for _ in range(30):
+            let_in += loop.ask(1, waiting=let_in)
+        for busy in (0.5, 0.0, 0.0):
+            loop.look([], busy)
+        return let_in
+
+    assert page() == 24
+    assert [page() for _ in range(40)][-1] == 30
 
 
 def test_what_is_usual_changes_with_the_shop() -> None:
@@ -172,7 +150,7 @@ def test_what_is_usual_changes_with_the_shop() -> None:
     loop.learn([9] * 10)
     for _ in range(5):
         loop.learn([0] * 10)
-    loop.look([0] * CROWD, busy=0.95)
+    loop.ask(1, waiting=MOST)
     assert loop.admission.limit == 1
 
 
@@ -182,33 +160,35 @@ def test_a_flood_with_its_begin_and_its_end_is_not_taken_for_usual(busy: tuple[f
     loop.learn([0] * 10)
     for _ in range(100):
         for one in busy:
-            loop.look([BURST - 1] * 20 if one else [], one)
-    loop.look([0] * CROWD, busy=0.95)
+            loop.look([FEW - 1] * 20 if one else [], one)
+    loop.ask(1, waiting=MOST)
     assert loop.admission.limit == 1
 
 
-def test_a_few_requests_that_take_all_the_time_are_no_overload() -> None:
-    loop = Loop()
-    loop.learn([0] * 10)
-    loop.look([0] * (CROWD - 1), busy=1.0)
-    assert loop.ask(1, waiting=BURST - 1) == 1
-    loop.look([0] * CROWD, busy=1.0)
+def test_a_full_loop_takes_no_more_than_usually_wait() -> None:
+    loop = full()
+    assert loop.ask(1, waiting=0) == 1
     assert loop.ask(1, waiting=1) == 0
 
 
-@pytest.mark.parametrize(("busy", "asked"), [(0.95, 1), (0.5, 2), (1.0, 20)])
-def test_the_limit_lasts_while_what_comes_would_not_fit(busy: float, asked: int) -> None:
-    loop = flooded()
-    for _ in range(3):
-        loop.look([0] + [BURST] * (asked - 1), busy)  # the loop is on time only because these are refused
-        assert loop.admission.limit == PAGE + 1
+@pytest.mark.parametrize(("let_in", "refused"), [(40, 1), (39, 40), (30, 200)])
+def test_the_loop_is_full_while_more_comes_than_it_could_answer(let_in: int, refused: int) -> None:
+    loop = full(found=20)  # 20 requests take half of the time between two looks
+    for _ in range(50):
+        loop.look([0] * let_in + [MOST] * refused, busy=1.0)
+        assert loop.admission.limit == 1
 
 
-@pytest.mark.parametrize(("busy", "asked"), [(0.6, 1), (0.3, 2), (0.02, 20)])
-def test_the_limit_ends_when_what_comes_fits_again(busy: float, asked: int) -> None:
-    loop = flooded()
-    loop.look([0] + [BURST] * (asked - 1), busy)
-    assert loop.admission.limit == BURST
+@pytest.mark.parametrize(("let_in", "refused"), [(0, 0), (20, 0), (10, 10), (1, 29)])
+def test_the_loop_is_full_until_it_would_have_answered_all_that_came(let_in: int, refused: int) -> None:
+    loop = full(found=20)
+    share = (let_in + refused) / 40
+    looks = 0
+    while loop.admission.behind:
+        loop.look([0] * let_in + [MOST] * refused, busy=let_in / 40)
+        looks += 1
+    assert looks <= 1 + CAP_SECONDS / LOOK_SECONDS / (1 - share)
+    assert loop.ask(1, waiting=FEW - 1) == 1
 
 
 def test_the_loop_is_asked_how_late_it_is() -> None:
@@ -230,11 +210,11 @@ def test_the_loop_is_asked_how_late_it_is() -> None:
 @contextmanager
 def crowded(admission: Admission) -> Iterator[None]:
     """As many wait as may."""
-    admission.waiting += BURST
+    admission.waiting += MOST
     try:
         yield
     finally:
-        admission.waiting -= BURST
+        admission.waiting -= MOST
 
 
 @asynccontextmanager
