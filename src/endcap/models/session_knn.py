@@ -7,19 +7,18 @@ state, and an event counts in the very next answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from endcap.compiled import compiled
 from endcap.config import StateConfig
 from endcap.errors import ConfigError, NotFittedError
 from endcap.state.pairs import SessionIndex
 from endcap.types import MS_PER_DAY, FloatArray, IntArray, Interactions, Query, Ranking, TimeArray
-
-MAX_ITEMS = 63
-"""A place in the visit fits into the low six bits of a sort key."""
 
 Numbers = NDArray[np.float64]
 
@@ -30,7 +29,7 @@ class Sessions(Protocol):
     @property
     def count(self) -> int: ...
 
-    def recent(self, item: int) -> IntArray: ...
+    def newest(self, items: Iterable[int], each: int, most: int) -> tuple[list[int], IntArray, TimeArray]: ...
 
     def last_time(self, sessions: IntArray) -> TimeArray: ...
 
@@ -49,7 +48,7 @@ class SessionKNNSettings:
     """The list follows from the current session (from the end of the history where there is none), or always
     from the history."""
     items: int = 10
-    """The newest different items that the list follows from; at most 63. One that no session holds is passed over."""
+    """The newest different items that the list follows from. One that no session holds is passed over."""
     sessions: int = 100
     """The newest sessions looked at per item."""
     neighbours: int = 100
@@ -80,6 +79,12 @@ class _Neighbours:
     """(n,) session numbers."""
     voice: Numbers = field(repr=False)
     """(n,) how much each one says."""
+    rows: list[int]
+    """The items that the list follows from, newest first."""
+    heard: IntArray = field(repr=False)
+    """The sessions that hold them, end to end."""
+    edges: TimeArray = field(repr=False)
+    """(rows + 1,) where each one's sessions begin and end."""
 
 
 class SessionKNN:
@@ -88,7 +93,7 @@ class SessionKNN:
     A session is as similar as the sum of the place weights of the items it shares with the query; the most
     similar ones, and of equal ones those that began later, give their voice to each item that they hold.
     The query's own session is left out. Given an ``index`` it reads that one, live; ``fit`` makes one of its
-    own. A query costs O(items sessions log(items sessions) + neighbours session length + catalogue).
+    own. A query costs O(items sessions + neighbours session length + catalogue).
     """
 
     def __init__(self, index: Sessions | None = None, settings: SessionKNNSettings | None = None) -> None:
@@ -110,39 +115,40 @@ class SessionKNN:
         return Ranking.top(self.scores(query), k, above=0.0)
 
     def scores(self, query: Query) -> FloatArray:
-        if self._index is None:
-            raise NotFittedError(self)
-        heard = self._heard(self._index, query)
-        found = self._neighbours(self._index, list(heard.values()), self._index.session_of(query.user))
+        index = self._open_index()
+        found = self._neighbours(index, query)
         if found.sessions.size == 0:
             return np.empty(0, np.float32)
-        position, item = self._index.members(found.sessions)
-        said = np.bincount(item, found.voice[position]).astype(np.float32)  # the sum of the voices for each item
-        rows = said.nonzero()[0]
-        said[rows] *= self._emphasis(self._index, rows)
-        return said
+        position, item = index.members(found.sessions)
+        said = np.bincount(item, found.voice[position]).astype(
+            np.float64, copy=False
+        )  # the voices for each item, summed
+        return self._emphasised(index, said, index.frequency()[: said.size])
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
         """(history, items): a neighbour's voice falls to the items it shares with the query, by their place weights.
 
         An item that is several times in the history speaks at its newest place.
         """
-        if self._index is None:
-            raise NotFittedError(self)
+        index = self._open_index()
         parts = np.zeros((query.history.size, items.size), np.float32)
-        heard = self._heard(self._index, query)
-        found = self._neighbours(self._index, list(heard.values()), self._index.session_of(query.user))
+        found = self._neighbours(index, query)
         if found.sessions.size == 0:
             return parts
-        shared = np.stack([np.isin(found.sessions, sessions) for sessions in heard.values()])  # (heard, neighbours)
-        shares = shared * self._place_weights(len(heard))[:, None]
+        shared = np.stack([np.isin(found.sessions, one) for one in np.split(found.heard, found.edges[1:-1])])
+        shares = shared * self._place_weights(len(found.rows))[:, None]  # (heard, neighbours)
         shares *= found.voice / shares.sum(axis=0)
-        spoken = shares @ self._holds(self._index, found.sessions, items)  # (heard, items)
+        spoken = shares @ self._holds(index, found.sessions, items)  # (heard, items)
         newest = {row: place for place, row in enumerate(query.history.tolist())}
-        for row, part in zip(heard, spoken, strict=True):
+        for row, part in zip(found.rows, spoken, strict=True):
             if row in newest:
                 parts[newest[row]] = part
         return parts
+
+    def _open_index(self) -> Sessions:
+        if self._index is None:
+            raise NotFittedError(self)
+        return self._index
 
     def _holds(self, index: Sessions, sessions: IntArray, items: IntArray) -> Numbers:
         """(sessions, items): what a session's voice for an item is multiplied by; 0 where it does not hold it."""
@@ -153,44 +159,23 @@ class SessionKNN:
         wanted = column[item] >= 0
         holds = np.zeros((sessions.size, items.size))
         holds[position[wanted], column[item[wanted]]] = 1.0
-        holds[:, known] *= self._emphasis(index, items[known])
+        holds[:, known] *= self._emphasised(index, np.ones(known.size), index.frequency()[items[known]])
         return holds
 
-    def _heard(self, index: Sessions, query: Query) -> dict[int, IntArray]:
-        """By item, newest first: the newest sessions with each of the newest different items that are in any."""
-        of_session = self.settings.follow == "session" and query.session.size
+    def _neighbours(self, index: Sessions, query: Query) -> _Neighbours:
+        settings = self.settings
+        of_session = settings.follow == "session" and query.session.size
         rows = query.session if of_session else query.history
-        heard: dict[int, IntArray] = {}
-        for item in dict.fromkeys(rows[::-1].tolist()):
-            sessions = index.recent(item)[-self.settings.sessions :]
-            if sessions.size:
-                heard[item] = sessions
-            if len(heard) == self.settings.items:
-                break
-        return heard
-
-    def _neighbours(self, index: Sessions, heard: list[IntArray], own: int) -> _Neighbours:
-        if not heard:
-            return _Neighbours(np.empty(0, np.int32), np.empty(0))
-        places = self._place_weights(len(heard))
-        # One sort groups the sessions: the key holds the session above the place in the visit.
-        keys = np.concatenate(heard).astype(np.int64) << 6
-        keys |= np.repeat(np.arange(len(heard)), [sessions.size for sessions in heard])
-        keys.sort()
-        session, place = keys >> 6, keys & MAX_ITEMS
-        begins = np.empty(session.size, np.bool_)
-        begins[0] = True
-        np.not_equal(session[1:], session[:-1], out=begins[1:])
-        first = np.flatnonzero(begins)  # each session's newest common item
-        similarity = np.add.reduceat(places[place], first)
-        session, place = session[first], place[first]
-        if own >= 0:
-            others = session != own
-            session, place, similarity = session[others], place[others], similarity[others]
-        best = _best(similarity, self.settings.neighbours)
-        voice = similarity[best] * np.maximum(1.0 - self.settings.match_step * place[best], 0.0)
-        sessions = session[best].astype(np.int32)
-        return _Neighbours(sessions, voice * self._freshness(index, sessions))
+        different = dict.fromkeys(rows[::-1].tolist())
+        heard_rows, heard, edges = index.newest(different, settings.sessions, settings.items)
+        places = self._place_weights(len(heard_rows))
+        own = index.session_of(query.user)
+        sessions, similarity, place = _similar(heard, edges, places, own)
+        best = _best(similarity, sessions, settings.neighbours)
+        sessions, voice = sessions[best], similarity[best]
+        voice *= np.maximum(1.0 - settings.match_step * place[best], 0.0)
+        voice *= self._freshness(index, sessions)
+        return _Neighbours(sessions, voice, heard_rows, heard, edges)
 
     def _place_weights(self, n: int) -> Numbers:
         """(n,) by place, newest first."""
@@ -205,32 +190,99 @@ class SessionKNN:
         fresh: Numbers = np.exp2(-age)
         return fresh
 
-    def _emphasis(self, index: Sessions, rows: NDArray[np.integer]) -> Numbers | float:
-        """(rows,) what the voices for each item are multiplied by."""
-        emphasis: Numbers | float = 1.0
-        often = np.maximum(index.frequency()[rows], 1.0)
-        if self.settings.idf:
-            emphasis = 1.0 + np.log(max(index.count, 1) / often)
-        if self.settings.lift:
-            emphasis = emphasis / (often + self.settings.shrink) ** self.settings.lift
-        return emphasis
+    def _emphasised(self, index: Sessions, said: Numbers, often: FloatArray) -> FloatArray:
+        """(items,) what is made of the sums of the voices; ``often`` (items,): the sessions with each item."""
+        settings = self.settings
+        return _emphasised(said, often, max(index.count, 1) if settings.idf else 0, settings.lift, settings.shrink)
 
 
 def _check(settings: SessionKNNSettings) -> None:
     if settings.follow not in ("session", "history"):
         raise ConfigError(f"follow is {settings.follow!r}: use 'session' or 'history'")
-    if not 1 <= settings.items <= MAX_ITEMS:
-        raise ConfigError(f"items is {settings.items}: it must be 1 to {MAX_ITEMS}")
-    for name, value in (("sessions", settings.sessions), ("neighbours", settings.neighbours)):
+    for name in ("items", "sessions", "neighbours"):
+        value = getattr(settings, name)
         if value < 1:
             raise ConfigError(f"{name} is {value}: it must be at least 1")
 
 
-def _best(similarity: Numbers, n: int) -> NDArray[np.int64]:
-    """The places of the ``n`` greatest; of equal ones at the edge the later. In no order."""
-    if similarity.size <= n:
-        return np.arange(similarity.size)
-    kth = np.partition(similarity, similarity.size - n)[similarity.size - n]
-    above = np.flatnonzero(similarity > kth)
-    edge = np.flatnonzero(similarity == kth)[above.size - n :]
-    return np.concatenate([above, edge])
+@compiled(
+    "Tuple((int32[::1], float64[::1], float64[::1]))"
+    "(Array(int32, 1, 'C', True), Array(int64, 1, 'C', True), Array(float64, 1, 'C', True), int64)"
+)
+def _similar(heard: IntArray, edges: TimeArray, weights: Numbers, own: int) -> tuple[IntArray, Numbers, Numbers]:
+    """Every session that holds an item of the visit, but ``own``; in the order in which they are met.
+
+    ``heard``: for each item of the visit, newest first, from ``edges[i]`` to ``edges[i + 1]`` the sessions that hold
+    it; ``weights`` (items,). Given are the sessions, the sum of the weights of the items that each one holds, and the
+    place of the newest of them.
+    """
+    slots = 16
+    while slots < 2 * heard.size:
+        slots *= 2
+    number_at = np.full(slots, -1, np.int32)  # a hash table with open addressing
+    sessions = np.empty(heard.size, np.int32)
+    similarity = np.zeros(heard.size, np.float64)
+    place = np.empty(heard.size, np.float64)
+    count = 0
+    for item in range(weights.size):
+        for session in heard[edges[item] : edges[item + 1]]:
+            if session == own:
+                continue
+            slot = (session * 40503) & (slots - 1)
+            while number_at[slot] >= 0 and sessions[number_at[slot]] != session:
+                slot = (slot + 1) & (slots - 1)
+            if number_at[slot] < 0:
+                number_at[slot] = count
+                sessions[count], place[count] = session, item
+                count += 1
+            similarity[number_at[slot]] += weights[item]
+    return sessions[:count], similarity[:count], place[:count]
+
+
+@compiled("boolean(Array(float64, 1, 'C', True), Array(int32, 1, 'C', True), int64, int64)")
+def _ahead(similarity: Numbers, sessions: IntArray, one: int, other: int) -> bool:
+    if similarity[one] == similarity[other]:
+        return bool(sessions[one] > sessions[other])
+    return bool(similarity[one] > similarity[other])
+
+
+@compiled("int64[::1](Array(float64, 1, 'C', True), Array(int32, 1, 'C', True), int64)")
+def _best(similarity: Numbers, sessions: IntArray, n: int) -> TimeArray:
+    """The places of the ``n`` most similar; of equal ones those that began later. In no order.
+
+    Hoare, "Algorithm 65: FIND", Communications of the ACM 4, 1961: O(places).
+    """
+    order = np.arange(similarity.size)
+    low, high = 0, similarity.size - 1
+    while low < n <= high:
+        middle = order[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while _ahead(similarity, sessions, order[left], middle):
+                left += 1
+            while _ahead(similarity, sessions, middle, order[right]):
+                right -= 1
+            if left <= right:
+                order[left], order[right] = order[right], order[left]
+                left, right = left + 1, right - 1
+        if right < n - 1:  # not all that are wanted are before the middle
+            low = left
+        if left > n - 1:
+            high = right
+    return order[:n]
+
+
+@compiled("float32[::1](Array(float64, 1, 'C', True), Array(float32, 1, 'C', True), int64, float64, float64)")
+def _emphasised(said: Numbers, often: FloatArray, count: int, lift: float, shrink: float) -> FloatArray:
+    """(rows,) ``said`` times ``1 + log(count / often)`` where ``count`` is not 0, over ``(often + shrink) ** lift``."""
+    result = np.zeros(said.size, np.float32)
+    for row in range(said.size):
+        if said[row] == 0.0:
+            continue
+        times, value = max(float(often[row]), 1.0), said[row]
+        if count:
+            value *= 1.0 + np.log(count / times)
+        if lift:
+            value /= (times + shrink) ** lift
+        result[row] = value
+    return result

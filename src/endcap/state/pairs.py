@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,24 @@ class SessionIndex:
         if not 0 <= item < len(self._sessions):
             return np.empty(0, np.int32)
         return np.frombuffer(self._sessions[item][-self._sessions_per_item :], np.int32)
+
+    def newest(self, items: Iterable[int], each: int, most: int) -> tuple[list[int], IntArray, TimeArray]:
+        """The newest ``each`` sessions of the first ``most`` of ``items`` that are in any.
+
+        Those items; their sessions end to end, each item's oldest first; (items + 1,) where each one's begin and end.
+        """
+        each = min(each, self._sessions_per_item)
+        rows: list[int] = []
+        parts: list[array[int]] = []
+        edges = [0]
+        for item in items:
+            if 0 <= item < len(self._sessions) and self._sessions[item]:
+                rows.append(item)
+                parts.append(self._sessions[item][-each:])
+                edges.append(edges[-1] + len(parts[-1]))
+                if len(rows) == most:
+                    break
+        return rows, np.frombuffer(b"".join(parts), np.int32), np.array(edges, np.int64)
 
     def last_time(self, sessions: IntArray) -> TimeArray:
         """(sessions,) milliseconds since 1970 of each one's newest event. They must be held by some item."""

@@ -156,8 +156,7 @@ def test_lift_prefers_what_sells_here_to_what_sells_anyway() -> None:
     ("wrong", "message"),
     [
         ({"follow": "user"}, "follow is 'user': use 'session' or 'history'"),
-        ({"items": 0}, "items is 0: it must be 1 to 63"),
-        ({"items": 64}, "items is 64: it must be 1 to 63"),
+        ({"items": 0}, "items is 0: it must be at least 1"),
         ({"sessions": 0}, "sessions is 0: it must be at least 1"),
         ({"neighbours": 0}, "neighbours is 0: it must be at least 1"),
     ],
