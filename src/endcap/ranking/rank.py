@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from endcap.compiled import top_rows
 from endcap.models.ensemble import Proposals
 from endcap.ranking.moves import NO_MOVES, RULE, Moves, Room
-from endcap.types import BoolArray, FloatArray, IntArray, Ranking
+from endcap.types import BoolArray, FloatArray, IntArray
 
 FILL_STEP = 0.999
 """A filled item scores at most this share of the last proposed one, so that the order stays by score."""
@@ -108,7 +109,7 @@ def with_boosts(base: FloatArray, moves: Moves, best: np.float32) -> FloatArray:
 
 def _best(scores: FloatArray, groups: IntArray, k: int) -> IntArray:
     """The rows of the ``k`` best, one of a group."""
-    best = Ranking.top(scores, k, above=0.0).items
+    best = top_rows(scores, k, 0.0)
     wanted = k
     while (groups[best] >= 0).any():
         places = _first_of_group(groups[best])[:k]
@@ -116,7 +117,7 @@ def _best(scores: FloatArray, groups: IntArray, k: int) -> IntArray:
             best = best[places]
             break
         wanted *= 4  # variants took places: look further down
-        best = Ranking.top(scores, wanted, above=0.0).items
+        best = top_rows(scores, wanted, 0.0)
     return best[:k]
 
 
@@ -134,7 +135,7 @@ def _chosen(
         places += range(pin.place, pin.place + taken)
     done, wanted = 0, 4 * k  # to look further down at once costs less than to look again
     while room.left:
-        best = Ranking.top(scores, wanted, above=0.0).items
+        best = top_rows(scores, wanted, 0.0)
         room.take(best[done:])
         if best.size < wanted:
             break
@@ -218,7 +219,7 @@ def _next(ranked: Ranked, order: FloatArray, groups: IntArray, k: int) -> IntArr
     """The best rows of ``order`` (items,), -inf for never, that fill the list up to ``k``."""
     wanted = 4 * k
     while True:
-        best = Ranking.top(order, wanted).items
+        best = top_rows(order, wanted, -np.inf)
         new = _fitting(ranked.rows, best, groups, k, ranked.moves)
         if new.size == k - ranked.rows.size or best.size < wanted:
             return new
