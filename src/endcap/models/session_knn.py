@@ -120,9 +120,7 @@ class SessionKNN:
         if found.sessions.size == 0:
             return np.empty(0, np.float32)
         position, item = index.members(found.sessions)
-        said = np.bincount(item, found.voice[position]).astype(
-            np.float64, copy=False
-        )  # the voices for each item, summed
+        said = _summed(position, item, found.voice)
         return self._emphasised(index, said, index.frequency()[: said.size])
 
     def contributions(self, query: Query, items: IntArray) -> FloatArray:
@@ -270,6 +268,15 @@ def _best(similarity: Numbers, sessions: IntArray, n: int) -> TimeArray:
         if left > n - 1:
             high = right
     return order[:n]
+
+
+@compiled("float64[::1](Array(int32, 1, 'C', True), Array(int32, 1, 'C', True), Array(float64, 1, 'C', True))")
+def _summed(position: IntArray, item: IntArray, voice: Numbers) -> Numbers:
+    """(rows,) for each item the sum of ``voice[position]`` where it is."""
+    said = np.zeros(item.max() + 1 if item.size else 0, np.float64)
+    for at in range(item.size):
+        said[item[at]] += voice[position[at]]
+    return said
 
 
 @compiled("float32[::1](Array(float64, 1, 'C', True), Array(float32, 1, 'C', True), int64, float64, float64)")
