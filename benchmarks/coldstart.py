@@ -178,10 +178,10 @@ def settings_of(entries: Sequence[Entry], encoders: Mapping[str, Encoder[str]], 
 
 def fixed(setting: Setting) -> dict[str, Scores]:
     """What learns from no event."""
-    names = list(setting.vectors)
+    names, words = list(setting.vectors), setting.past.words
     texts = {row: item.text() for row, item in setting.past.state.shop.listed_items()}
     models: dict[str, Scores] = {
-        REFERENCE if name == names[0] else f"content, {name}": Content(setting.vectors[name], NEIGHBOURS)
+        REFERENCE if name == names[0] else f"content, {name}": Content(setting.vectors[name], words, NEIGHBOURS)
         for name in names
     }
     return models | {"TF-IDF": TfIdf(texts, len(setting.past.interactions.items))}
@@ -199,7 +199,7 @@ def fitted(setting: Setting, interactions: Interactions) -> dict[str, Scores]:
     }
     for name in names:
         shown = "projection" if name == names[0] else f"projection, {name}"
-        models[shown] = Projection([setting.vectors[name], attributes]).fit(interactions)
+        models[shown] = Projection([setting.vectors[name], attributes, setting.past.words.features()]).fit(interactions)
     return models
 
 

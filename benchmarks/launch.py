@@ -61,7 +61,7 @@ def measure_shop(setting: Setting) -> dict[str, Compared]:
     better, twin = np.zeros((2, n_items), np.bool_)
     better[rows], twin[rows[list(judged.twins)]] = judged.better, True
     asked, found = np.zeros(n_items), np.zeros(n_items)
-    model = Content(vectors, NEIGHBOURS)
+    model = Content(vectors, setting.past.words, NEIGHBOURS)
     for query, wanted in item_cases(setting, held):
         scores = np.where(held[: len(vectors)], model.scores(query), 0.0)
         best = np.argsort(-scores, kind="stable")[:K]

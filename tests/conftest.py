@@ -1,4 +1,4 @@
-"""What all tests share: a model of images, which takes seconds to export."""
+"""What all tests share: loops that are compiled, and a model of images, which takes seconds to export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from endcap.compiled import get_ready
 from endcap.encoders.adding_images import add_efficientnet
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_loops() -> None:
+    """As at the start of a server: no test waits for them."""
+    get_ready()
 
 
 @pytest.fixture(scope="session")

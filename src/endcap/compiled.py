@@ -3,33 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import typeof_impl
 
 from endcap.types import FloatArray, IntArray
 
-Loop = TypeVar("Loop", bound=Callable[..., object])
+_ON_REQUEST: list[Compiled[..., Any]] = []
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
-def compiled(signature: str, *, reorder: bool = False) -> Callable[[Loop], Loop]:
-    """Compile a loop for arguments of ``signature``, as numba writes it; releases the lock of the interpreter.
+class Compiled(Generic[Given, Found]):
+    """A loop that is compiled, or read from the disk, when it is first called."""
+
+    def __init__(self, loop: Callable[Given, Found], signature: str, reorder: bool) -> None:
+        self._loop, self._signature, self._reorder = loop, signature, reorder
+        update_wrapper(self, loop)
+
+    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Found:
+        found: Found = self.made(*args, **kwargs)
+        return found
+
+    @cached_property
+    def made(self) -> Any:
+        """The machine's own code. Where nothing can be written it is compiled in each process."""
+        try:
+            return njit(self._signature, cache=True, nogil=True, fastmath=self._reorder)(self._loop)
+        except RuntimeError:  # numba finds no folder that can be written
+            return njit(self._signature, nogil=True, fastmath=self._reorder)(self._loop)
+
+
+@typeof_impl.register(Compiled)
+def _as_seen_from_another_loop(loop: Compiled[..., object], _: object) -> types.Dispatcher:
+    return types.Dispatcher(loop.made)
+
+
+def compiled(
+    signature: str, *, on_request: bool = False, reorder: bool = False
+) -> Callable[[Callable[Given, Found]], Compiled[Given, Found]]:
+    """Compile a loop for arguments of ``signature``, as numba writes it; it releases the lock of the interpreter.
 
     Arrays that the loop only reads may come from anywhere, views of bytes too, where the signature says
-    ``Array(int32, 1, 'C', True)``. Where nothing can be written it is compiled at each start: 1 s.
-    ``reorder``: sums may be taken in another order, several numbers at a time, always the same on one machine; and
-    no number may be NaN or infinite.
+    ``Array(int32, 1, 'C', True)``. It takes 1 to 10 s, once on a machine. ``on_request``: an answer may need it, so
+    ``get_ready`` has it compiled before. ``reorder``: sums may be taken in another order, several numbers at a time,
+    always the same on one machine; and no number may be NaN or infinite.
     """
 
-    def compile_now(loop: Loop) -> Loop:
-        try:
-            made = njit(signature, cache=True, nogil=True, fastmath=reorder)(loop)
-        except RuntimeError:  # numba finds no folder that can be written
-            made = njit(signature, nogil=True, fastmath=reorder)(loop)
-        return cast(Loop, made)
+    def wrap(loop: Callable[Given, Found]) -> Compiled[Given, Found]:
+        made = Compiled(loop, signature, reorder)
+        if on_request:
+            _ON_REQUEST.append(made)
+        return made
 
-    return compile_now
+    return wrap
+
+
+def get_ready() -> None:
+    """Compile now what answers may need, of the modules that were imported: no request waits for it."""
+    for loop in _ON_REQUEST:
+        _ = loop.made
 
 
 @compiled("void(float32[::1], int32[::1], int64, float32, int32)")
@@ -49,7 +86,7 @@ def _sink(values: FloatArray, rows: IntArray, count: int, value: float, row: int
     values[at], rows[at] = value, row
 
 
-@compiled("int32[::1](Array(float32, 1, 'C', True), int64, float64)")
+@compiled("int32[::1](Array(float32, 1, 'C', True), int64, float64)", on_request=True)
 def top_rows(scores: FloatArray, k: int, above: float) -> IntArray:
     """At most ``k`` rows of the greatest ``scores`` (rows,) beyond ``above``, the best first; equal ones in row order.
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from endcap.errors import ConfigError
 
@@ -77,6 +77,8 @@ class ServeConfig:
 class TrainConfig:
     """What ``endcap train`` learns."""
 
+    tuned: str = "tuned.toml"
+    """What ``endcap tune`` chose: a file beside config.toml, which goes before it; empty: not read."""
     models: tuple[str, ...] = ()
     """Members of the blend, by name; none named: all."""
     validation_days: float = 14.0
@@ -86,11 +88,34 @@ class TrainConfig:
     als_alpha: float = 0.1
     """Confidence of an interaction of weight w: 1 + als_alpha * w (Hu, Koren, Volinsky 2008)."""
     als_epochs: int = 15
+    itemknn_similarity: Literal["bm25", "cosine"] = "bm25"
+    itemknn_by: Literal["user", "session"] = "user"
+    """Two items meet in one user's past, or in one visit."""
+    itemknn_neighbours: int = 20
+    itemknn_decay: float = 0.98
+    """An event of the history counts so many times as much as the one after it; the same in ``projection_decay``."""
+    session_knn_items: int = 10
+    """The newest different items that a list follows from."""
+    session_knn_sessions: int = 100
+    """The newest sessions looked at for each of them."""
+    session_knn_neighbours: int = 100
+    """The most similar of those that speak."""
+    session_knn_half_life_days: float = 90.0
+    projection_shrink: float = 0.5
+    """Share of the mean variance that is added to the variance of every feature."""
+    projection_rank: int = 128
+    projection_recent: int = 100
+    """Events of the history that speak."""
+    projection_decay: float = 0.98
     due_after: float = 0.25
     """Share of the typical time between two purchases of an item after which what was bought is due again: about
     one repeat in nine comes sooner, and lists of what is bought again lose next to nothing by waiting for it."""
     augment: tuple[str, ...] = ()
     """Further visits that are made of those there are: of crop, mask, reorder, substitute."""
+    themes: Literal["topics", "clusters"] = "topics"
+    """What people are interested in: topics of words and visitors together, or clusters of item vectors."""
+    topics: int = 64
+    """Topics, at most: one for 8 items where that is less."""
     seed: int = 0
 
 
@@ -189,6 +214,11 @@ class Home:
         return self.path / "encoders"
 
     @property
+    def labelled(self) -> Path:
+        """One folder a model of a labelled table."""
+        return self.path / "labelled"
+
+    @property
     def vectors(self) -> Path:
         """One folder an encoder: what it has encoded."""
         return self.path / "vectors"
@@ -248,14 +278,7 @@ def load_config(path: Path) -> Config:
     Raises ConfigError for a file that cannot be read or is not TOML, an unknown key, or a value of the wrong
     type or out of range.
     """
-    if not path.exists():
-        return Config()
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): make it a file that Endcap may read") from error
+    tables = _tables(path)
     unknown = tables.keys() - {table.name for table in fields(Config)}
     if unknown:
         there = ", ".join(f"[{table.name}]" for table in fields(Config))
@@ -263,14 +286,52 @@ def load_config(path: Path) -> Config:
     return Config(
         _section(path, "state", StateConfig, tables),
         _section(path, "serve", ServeConfig, tables),
-        _section(path, "train", TrainConfig, tables),
+        _train(path, tables),
         _section(path, "encode", EncodeConfig, tables),
         _section(path, "endpoint", EndpointConfig, tables),
         _section(path, "llm", LLMConfig, tables),
     )
 
 
+def _tables(path: Path) -> dict[str, object]:
+    """What the file at ``path`` says; nothing if it is not there."""
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): make it a file that Endcap may read") from error
+
+
+def _train(path: Path, tables: Mapping[str, object]) -> TrainConfig:
+    """Of config.toml at ``path``, and below it of the file that holds what was tuned."""
+    own = _values(path, "train", TrainConfig, tables)
+    name = str(own.get("tuned", TrainConfig().tuned))
+    if not name:
+        return TrainConfig(**own)
+    tuned = path.parent / name
+    if "tuned" in own and not tuned.is_file():
+        raise ConfigError(f"{path}: train.tuned is {name!r:.80}, and there is no such file beside it: run endcap tune")
+    said = _tables(tuned)
+    if other := said.keys() - {"train"}:
+        raise ConfigError(f"{tuned}: table [{min(other)}] does not belong there, only [train]: put it in config.toml")
+    return TrainConfig(**_values(tuned, "train", TrainConfig, said) | own)
+
+
+def own_settings(path: Path, table: str) -> frozenset[str]:
+    """The keys that the file at ``path`` itself sets in ``table``. Raises ConfigError if it is not TOML."""
+    found = _tables(path).get(table, {})
+    return frozenset(found) if isinstance(found, dict) else frozenset()
+
+
 def _section(path: Path, name: str, cls: type[Section], tables: Mapping[str, object]) -> Section:
+    return cls(**_values(path, name, cls, tables))
+
+
+def _values(path: Path, name: str, cls: type[Section], tables: Mapping[str, object]) -> dict[str, Any]:
+    """What the table ``name`` sets, checked."""
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {name} must be a table, not {table!r}")
@@ -280,7 +341,7 @@ def _section(path: Path, name: str, cls: type[Section], tables: Mapping[str, obj
         if key not in kinds:
             raise ConfigError(f"{path}: unknown key {name}.{key}; there are {', '.join(kinds)}")
         values[key] = _value(path, f"{name}.{key}", kinds[key], value)
-    return cls(**values)
+    return values
 
 
 def _value(path: Path, name: str, kind: object, value: object) -> object:
@@ -294,6 +355,10 @@ def _value(path: Path, name: str, kind: object, value: object) -> object:
         return tuple(value)
     if kind == dict[str, float] and isinstance(value, dict):
         return {key: _value(path, f"{name}.{key}", float, part) for key, part in value.items()}
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise ConfigError(f"{path}: {name} is {value!r:.80}: it must be one of {', '.join(get_args(kind))}")
     raise ConfigError(f"{path}: {name} is {value!r:.80}: it must be {_WORDS[kind]}")
 
 

@@ -132,6 +132,10 @@ class Log(Protocol):
         """The record with that key, with its offset."""
         ...
 
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of records that begin with ``prefix``, in the order of the records."""
+        ...
+
     def expire(self, kind: str, before: int, limit: int) -> int:
         """Delete at most ``limit`` of the oldest records of ``kind`` with a time before ``before``. How many."""
         ...

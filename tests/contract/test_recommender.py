@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -14,18 +14,28 @@ from tests.unit.models.pasts import follow, past, random_past
 from endcap.encoders.cache import ItemVectors
 from endcap.errors import NotFittedError
 from endcap.models.als import ALS
+from endcap.models.bpr import BPR, BPRSettings
 from endcap.models.buy_again import BuyAgain
 from endcap.models.content import Content
-from endcap.models.ensemble import Blend
+from endcap.models.ease import EASE
+from endcap.models.ensemble import Blend, ReciprocalRank
 from endcap.models.fallback import Fallback
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
+from endcap.models.ncf import NCF
 from endcap.models.popularity import Popularity
 from endcap.models.projection import Projection
+from endcap.models.sequence import SequenceModel
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.models.stacking import Stacking, StackingSettings
+from endcap.models.structured import StructuredMF, StructuredMFSettings
+from endcap.models.transitions import Transitions, TransitionsSettings
+from endcap.models.two_tower import TwoTower
+from endcap.nn.shapes import CollaborativeSettings, SequenceSettings
 from endcap.protocols import Recommender, Scorer, Trainable, TrainableRecommender
-from endcap.types import Interactions, Query, Ranking
+from endcap.types import FloatArray, Interactions, Query, Ranking
 
 PAST = random_past(7)
+SMALL = SequenceSettings(factors=4, length=8, epochs=1, batch_size=16)
 N_ITEMS = len(PAST.items)
 
 
@@ -41,8 +51,18 @@ TRAINABLE: dict[str, Callable[[], TrainableScorer]] = {
     "session kNN": SessionKNN,
     "bought together": lambda: SessionKNN(settings=BOUGHT_TOGETHER),
     "ALS": lambda: ALS(factors=6, epochs=3),
+    "BPR": lambda: BPR(BPRSettings(factors=6)),
     "buy again": BuyAgain,
+    "EASE": EASE,
+    "structured MF": lambda: StructuredMF([_vectors()], StructuredMFSettings(factors=6)),
+    "transitions": Transitions,
+    "transitions of sessions": lambda: Transitions(TransitionsSettings(by="session")),
     "projection": lambda: Projection([_vectors()]),
+    "SASRec": lambda: SequenceModel(SMALL),
+    "GRU4Rec with features and profile": lambda: SequenceModel(replace(SMALL, body="gru", profile=True), (_vectors(),)),
+    "Caser": lambda: SequenceModel(replace(SMALL, body="caser", loss="gbce", negatives=4, temperature=0.1)),
+    "two towers": lambda: TwoTower(SMALL, (_vectors(),)),
+    "neural collaborative filtering": lambda: NCF(CollaborativeSettings(factors=4, epochs=2), {"text": _vectors()}),
 }
 OWN_ITEMS_ONLY = 3
 """Different items of the history below: what buying again chooses among."""
@@ -75,6 +95,35 @@ def _blend(members: Mapping[str, Scorer]) -> Recommender:
     return Blend(members, WEIGHTS)
 
 
+@dataclass
+class Stacked:
+    """A stack over members that are fitted on all but the last item of each user, which it learns from."""
+
+    members: Mapping[str, TrainableScorer]
+    stack: Stacking | None = None
+
+    def fit(self, interactions: Interactions) -> Stacked:
+        last = np.unique(interactions.user[::-1], return_index=True)[1]
+        early = np.ones(len(interactions), np.bool_)
+        early[len(interactions) - 1 - last] = False
+        for member in self.members.values():
+            member.fit(interactions.where(early))
+        often = np.bincount(interactions.item, minlength=len(interactions.items)).astype(np.float32)
+        asked = [
+            (Query(interactions.item[early & (interactions.user == interactions.user[at])]), interactions.item[[at]])
+            for at in np.flatnonzero(~early)
+        ]
+        settings = StackingSettings(trees=5, least=1, least_cases=5)
+        self.stack = Stacking(self.members, lambda: often, settings).learn(asked)
+        return self
+
+    def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
+        return (self.stack or Stacking(self.members, lambda: np.empty(0, np.float32))).scores(query)
+
+
 def _vectors() -> ItemVectors:
     vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 8)).astype(np.float32)
     held = ItemVectors(8)
@@ -86,10 +135,12 @@ def _content() -> Content:
     return Content(_vectors())
 
 
+@cache  # what is asked only need not be fitted for each question
 def _fitted(make: Callable[[], TrainableRecommender]) -> Recommender:
     return make().fit(PAST)
 
 
+@cache
 def _fitted_scorer(make: Callable[[], TrainableScorer]) -> Scorer:
     return make().fit(PAST)
 
@@ -102,6 +153,8 @@ LEARNT: dict[str, Callable[[], TrainableRecommender]] = {
     **TRAINABLE,
     "fallback": lambda: Combined(_members(), lambda members: Fallback(list(members.values()))),
     "blend": lambda: Combined(_members(), _blend),
+    "fusion of places": lambda: Combined(_members(), ReciprocalRank),
+    "stack": lambda: Stacked(_members()),
 }
 RECOMMENDERS: Mapping[str, Callable[[], Recommender]] = {
     **{name: partial(_fitted, make) for name, make in LEARNT.items()},
@@ -112,6 +165,8 @@ SCORERS: Mapping[str, Callable[[], Scorer]] = {
     **{name: partial(_fitted_scorer, make) for name, make in TRAINABLE.items()},
     "content": _content,
     "blend": _fitted_blend,
+    "fusion of places": lambda: ReciprocalRank({name: member.fit(PAST) for name, member in _members().items()}),
+    "stack": lambda: Stacked(_members()).fit(PAST),
 }
 
 QUERIES = {
@@ -239,5 +294,22 @@ def test_a_shop_without_events_has_an_empty_answer(unfitted: Callable[[], Traina
 
 def test_a_shop_of_one_item_and_one_user(unfitted: Callable[[], TrainableRecommender]) -> None:
     model = unfitted().fit(past((0, "a"), n_items=1))
+    known = set(range(N_ITEMS)) if isinstance(model, StructuredMF) else {0}  # it has the features of the others too
     for query in QUERIES.values():
-        assert set(model.recommend(query, 5).items.tolist()) <= {0}
+        assert set(model.recommend(query, 5).items.tolist()) <= known
+
+
+def test_a_history_of_ten_thousand_events_has_an_answer(recommender: Recommender) -> None:
+    ranking = recommender.recommend(follow(*(row % 10 for row in range(10_000))), 5)
+    assert len(ranking) > 0 or isinstance(recommender, BuyAgain)
+    assert np.isfinite(ranking.scores).all()
+
+
+def test_weights_that_are_no_numbers_say_nothing(unfitted: Callable[[], TrainableRecommender]) -> None:
+    weight = PAST.weight.copy()
+    weight[::5] = np.nan
+    model = unfitted().fit(replace(PAST, weight=weight))
+    for weights in ((1.0, 5.0, np.nan), (np.nan, np.inf, 2.0), (-1.0, np.nan, np.nan)):
+        ranking = model.recommend(follow(3, 8, 1, weights=weights), 99)
+        assert np.isfinite(ranking.scores).all()
+    assert len(model.recommend(follow(3, 8, 1), 3)) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,28 +13,59 @@ from tests.unit.models.pasts import follow, past, random_past
 from endcap.encoders.cache import ItemVectors
 from endcap.errors import ModelError, NotFittedError
 from endcap.models.als import ALS
+from endcap.models.bpr import BPR, BPRSettings
 from endcap.models.buy_again import BuyAgain
+from endcap.models.ease import EASE
 from endcap.models.itemknn import ItemKNN, ItemKNNSettings
+from endcap.models.ncf import NCF
 from endcap.models.projection import Projection
+from endcap.models.sequence import SequenceModel
+from endcap.models.structured import StructuredMF, StructuredMFSettings
+from endcap.models.transitions import Transitions
+from endcap.nn.shapes import CollaborativeSettings, SequenceSettings
 from endcap.protocols import Learner
 from endcap.types import Query
 
 PAST = random_past(9)
+SMALL = SequenceSettings(factors=4, length=8, epochs=1, batch_size=16)
 
 
-def _projection() -> Projection:
+def _vectors() -> ItemVectors:
     held = ItemVectors(8)
     n_items = len(PAST.items)
     held.set(np.arange(n_items, dtype=np.int32), np.random.default_rng(0).random((n_items, 8), np.float32))
-    return Projection([held])
+    return held
+
+
+def _projection() -> Projection:
+    return Projection([_vectors()])
+
+
+def _structured() -> StructuredMF:
+    return StructuredMF([_vectors()], StructuredMFSettings(factors=6))
+
+
+def _recurrent() -> SequenceModel:
+    return SequenceModel(replace(SMALL, body="gru", profile=True), (_vectors(),))
+
+
+def _collaborative() -> NCF:
+    return NCF(CollaborativeSettings(factors=4, epochs=2), {"text": _vectors()})
 
 
 LEARNERS: Mapping[str, Callable[[], Learner]] = {
     "ALS": lambda: ALS(factors=6, epochs=3),
+    "BPR": lambda: BPR(BPRSettings(factors=6)),
     "buy again": BuyAgain,
+    "EASE": EASE,
     "item kNN, BM25": ItemKNN,
     "item kNN, cosine": lambda: ItemKNN(ItemKNNSettings(similarity="cosine", neighbours=3)),
+    "structured MF": _structured,
+    "transitions": Transitions,
     "projection": _projection,
+    "SASRec": lambda: SequenceModel(SMALL),
+    "GRU4Rec with features and profile": _recurrent,
+    "neural collaborative filtering": _collaborative,
 }
 
 

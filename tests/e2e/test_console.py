@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 from tests.docs.running import ENDCAP, endcap
 from tests.e2e.browser import NO_SCROLL, Visit, Windows
 from tests.e2e.contrast import too_faint
@@ -67,6 +67,30 @@ def test_the_console_says_when_the_server_is_gone(visit: Visit) -> None:
     visit.watched.errors.clear()  # Chromium itself writes down the requests that were broken
 
 
+def test_the_console_says_that_the_state_is_broken(visit: Visit) -> None:
+    def broken(route: Route) -> None:
+        found = route.fetch()
+        route.fulfill(response=found, json={**found.json(), "state_problem": "it cannot be folded"})
+
+    page = visit.console()
+    page.route("**/v1/stats", broken)
+    expect(page.locator(".health")).to_have_text("Not ready")
+    expect(page.locator("main > .note")).to_contain_text("not from what the log adds up to. it cannot be folded")
+    page.unroute("**/v1/stats")
+    expect(page.locator(".health")).to_have_text("Ready")
+    expect(page.locator("main > .note")).to_be_hidden()
+
+
+def test_in_chinese_the_words_of_the_server_stand_behind_those_of_the_page(windows: Windows) -> None:
+    visit = windows.open(language="zh-CN")
+    page = visit.console("#/why?request_id=nobody&item_id=85123A")
+    expect(page.locator("main .note")).to_contain_text("找不到所请求的内容。", timeout=30_000)
+    expect(page.locator("main .note small[lang=en]")).to_contain_text("nobody")
+    page = visit.console("#/data")
+    expect(page.locator("tbody tr", has_text="完全重复").first).to_contain_text("保留第一行")
+    visit.watched.errors.clear()  # Chromium itself writes down that there is no such list
+
+
 def test_data_shows_what_the_import_did(visit: Visit) -> None:
     page = visit.console("#/data")
     reports = page.request.get(f"{visit.address}/v1/reports").json()["reports"]
@@ -86,6 +110,7 @@ def test_a_newer_model_is_activated_and_rolled_back(visit: Visit, home: Path) ->
     endcap("train", "--home", home, "--seed", "7")
     page = visit.console("#/models")
     expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator(".metrics").first).to_contain_text(re.compile(r"0\.\d{4} \(0\.\d{3} to 0\.\d{3}\)"))
     page.get_by_role("button", name="Roll back to this").click()
     page.get_by_role("button", name="Cancel").click()
     assert page.request.get(f"{visit.address}/v1/models").json()["active"] != old

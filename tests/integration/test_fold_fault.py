@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
+from tests.docs.running import ENDCAP
 from tests.integration.servers import server
 
 from endcap import wiring
 
 FAULTY = """
+import sys
+
 from endcap.interfaces.cli.main import main
 from endcap.state import fold
 
@@ -23,8 +27,18 @@ def faulty(state, event):
         raise RuntimeError("it cannot be added")
 
 fold._apply_event = faulty
-main()
+sys.exit(main())
 """
+
+
+FAULT = (sys.executable, "-c", FAULTY)
+MENDED = (str(ENDCAP),)
+
+
+def ran(version: tuple[str, ...], command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*version, command, "--home", str(home), *options], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def sent(http: httpx.Client, item: str) -> tuple[int, object]:
@@ -36,7 +50,7 @@ def test_an_event_that_always_breaks_the_fold_is_acknowledged_and_the_server_is_
     home, said = tmp_path / "home", tmp_path / "serve.log"
     wiring.open_log(home).close()
     with (
-        server(home, said, "live", (sys.executable, "-c", FAULTY)) as (process, base),
+        server(home, said, "live", FAULT) as (process, base),
         httpx.Client(base_url=base, timeout=30) as http,
     ):
         assert sent(http, "cup") == (202, 1)
@@ -50,8 +64,11 @@ def test_an_event_that_always_breaks_the_fold_is_acknowledged_and_the_server_is_
         assert ready.json()["error"]["message"] == (
             "the state is not what the log adds up to, and it cannot be folded again: the log cannot be folded beyond "
             "entry 1 (RuntimeError('it cannot be added')): start the version of Endcap that wrote what follows, or "
-            "restore a backup from before it, and report this"
+            "stop the server and run 'endcap repair --fold', which sets aside the entries that break it; and report "
+            "this"
         )
+        assert "endcap_state_broken 1.0" in http.get("/metrics").text
+        assert http.get("/v1/stats").json()["state_problem"] == ready.json()["error"]["message"]
         counted = http.get("/v1/stats").json()["events"]
         listed = http.post("/v1/recommend", json={"recipe": "trending", "k": 5})
         assert listed.status_code == 200
@@ -59,9 +76,20 @@ def test_an_event_that_always_breaks_the_fold_is_acknowledged_and_the_server_is_
         assert 1 <= said.read_text().count("state not folded again") <= 3
         process.kill()
         process.wait(30)
-    with (
-        server(home, said, "live") as (_, base),
-        httpx.Client(base_url=base, timeout=30) as http,
-    ):  # the fault is mended
-        assert http.get("/v1/stats").json()["events"] == counted
+    refused = ran(FAULT, "serve", home)
+    assert refused.returncode != 0
+    assert "beyond entry 1 (RuntimeError('it cannot be added'))" in refused.stderr
+    assert ran(FAULT, "repair", home, "--fold").stdout.splitlines() == [
+        "Set aside: entry 2 (event: RuntimeError('it cannot be added')).",
+        "The server can be started.",
+    ]
+    with server(home, said, "live", FAULT) as (_, base), httpx.Client(base_url=base, timeout=30) as http:
+        stats = http.get("/v1/stats").json()
+        assert (stats["events"], stats["unreadable"], stats["state_problem"]) == (counted - 1, 1, None)
+        assert stats["unreadable_first"].startswith("log entry 2 ('event') was set aside because it broke the fold")
         assert "no model serves" in http.get("/health/ready").json()["error"]["message"]
+        assert "endcap_state_broken 0.0" in http.get("/metrics").text
+    assert ran(MENDED, "repair", home, "--fold").stdout.splitlines()[0] == "Taken back: entry 2."
+    with server(home, said, "live") as (_, base), httpx.Client(base_url=base, timeout=30) as http:
+        stats = http.get("/v1/stats").json()
+        assert (stats["events"], stats["unreadable"]) == (counted, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,3 +29,13 @@ def test_many_different_scores(k: int) -> None:
 
 def test_what_may_only_be_read_is_read() -> None:
     assert top_rows(np.frombuffer(np.array([1, 3, 2], np.float32).tobytes(), np.float32), 2, 0.0).tolist() == [1, 2]
+
+
+def test_a_start_compiles_what_answers_need_and_nothing_else() -> None:
+    script = (
+        "import endcap.wiring; from endcap.compiled import get_ready, top_rows; from endcap.models.session_knn import "
+        "_similar; from endcap.models.als import _descend; before = 'made' in vars(_similar); get_ready(); "
+        "print(before, *('made' in vars(loop) for loop in (top_rows, _similar, _descend)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "False"]

@@ -86,6 +86,7 @@ def test_reads_a_value_of_each_kind(tmp_path: Path) -> None:
         ),
         ("[state]\npopular_half_life_days = inf", "popular_half_life_days is inf: it must be a finite number above 0"),
         ("[train]\nseed = -1", "train.seed is -1: it must be a finite number from 0 to"),
+        ("[train]\nthemes = 'genres'", "train.themes is 'genres': it must be one of topics, clusters"),
         ("[train]\nals_l2 = -0.5", "train.als_l2 is -0.5: it must be a finite number above 0"),
     ],
 )

@@ -38,6 +38,8 @@ class Overrides:
     prefix: str | None = None
     query_prefix: str | None = None
     pooling: str | None = None
+    lower: bool | None = None
+    """Whether texts are lower-cased first; what an encoder is called where vectors are kept depends on it."""
     trainable: bool = False
     """Export it with torch even where a model.onnx is there, and keep what it can be trained further from."""
 
@@ -80,6 +82,7 @@ def _as_wanted(layout: Layout, overrides: Overrides) -> Layout:
         prefix=layout.prefix if overrides.prefix is None else overrides.prefix,
         query_prefix=layout.query_prefix if overrides.query_prefix is None else overrides.query_prefix,
         pooling=layout.pooling if overrides.pooling is None else overrides.pooling,
+        lower=layout.lower if overrides.lower is None else overrides.lower,
     )
 
 
@@ -92,7 +95,7 @@ def _add_e5(encoders: Path, name: str) -> Spec:
     encoders.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".e5-", dir=encoders) as work:
         e5.write_e5_folder(source, Path(work))
-        overrides = Overrides(prefix=e5.PREFIX, query_prefix=e5.QUERY_PREFIX)
+        overrides = Overrides(prefix=e5.PREFIX, query_prefix=e5.QUERY_PREFIX, lower=e5.LOWER)
         return add_folder(encoders, Path(work), name, overrides, made={"from": E5_SMALL.requirement})
 
 

@@ -25,6 +25,8 @@ from endcap.types import FloatArray
 FILE = "e5-small-q4.bin"
 MAX_TOKENS = 512
 PREFIX, QUERY_PREFIX = "passage: ", "query: "
+LOWER = True
+"""The model hears a shouted title as another one than the same in small letters."""
 _BLOCK_BYTES = 18
 
 

@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from endcap.errors import DataError
+from endcap.evaluation.metrics.calibration import miscalibration, popularity_groups
 from endcap.evaluation.metrics.coverage import coverage
 from endcap.evaluation.metrics.diversity import diversity
+from endcap.evaluation.metrics.gini import gini
 from endcap.evaluation.metrics.judged import PerCase, judge
 from endcap.evaluation.metrics.novelty import novelty
+from endcap.evaluation.metrics.popularity_bias import popularity_bias
 from endcap.evaluation.metrics.registry import ACCURACY
-from endcap.evaluation.significance import Estimate, bootstrap_means, estimate, mean
+from endcap.evaluation.significance import Comparison, Estimate, bootstrap_means, compare, estimate, mean
 from endcap.protocols import Recommender
 from endcap.types import FloatArray, IntArray, Query
 
 WARM_UP = 20
-"""Lists that are made, untimed, before the first one that counts."""
+"""Lists that are made twice, and timed the second time."""
+LOWER_IS_BETTER = frozenset({"miscalibration", "popularity_bias"})
+"""Of the metrics that have a value for each case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class Background:
     """(n_items, dim) unit rows, numpy or scipy sparse: what makes two items alike."""
     likeness: str
     """What ``vectors`` are: ``content`` or ``co-occurrence``."""
+    groups: IntArray | None = None
+    """(n_items,) the category of each item, -1 for none, for the calibration; None: how popular it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +126,63 @@ class Table:
     settings: Settings
     n_cases: int
     likeness: str
+    comparisons: tuple[Comparison, ...] = ()
+    """Every two models by ``compared_by``."""
+    compared_by: str = ""
 
     def best(self, metric: str) -> Row:
-        """The row with the highest mean."""
-        return max(self.rows, key=lambda row: row.estimates[metric].mean)
+        """The row with the best mean."""
+        return max(self.rows, key=lambda row: sign(metric) * row.estimates[metric].mean)
+
+
+def sign(metric: str) -> int:
+    """1 where a higher value of ``metric``, such as ``recall@20``, is better, else -1."""
+    return -1 if metric.split("@", maxsplit=1)[0] in LOWER_IS_BETTER else 1
+
+
+class Asker:
+    """Asks one model for the lists of ``n`` cases, one at a time, as a server makes them, and takes the time.
+
+    Each of the first WARM_UP lists is made once before, untimed.
+    """
+
+    def __init__(self, model: Recommender, settings: Settings, n: int) -> None:
+        shape = (n, settings.k)
+        self._model = model
+        self._settings = settings
+        self._lists = Lists(np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32), np.zeros(n))
+        self._asked = 0
+
+    def ask(self, case: Case) -> None:
+        """The next one."""
+        k, at = self._settings.k, self._asked
+        hidden = case.seen if self._settings.hide_seen else case.seen[:0]
+        if at < WARM_UP:
+            self._model.recommend(case.query, k)
+        start = time.thread_time_ns()
+        ranking = self._model.recommend(case.query, k + hidden.size)
+        self._lists.serve_us[at] = (time.thread_time_ns() - start) / 1e3
+        kept = ~np.isin(ranking.items, hidden) if hidden.size else np.ones(len(ranking), np.bool_)
+        items, scores = ranking.items[kept][:k], ranking.scores[kept][:k]
+        self._lists.items[at, : items.size] = items
+        self._lists.scores[at, : items.size] = scores
+        self._asked += 1
+
+    def lists(self) -> Lists:
+        """What it answered so far."""
+        held = self._lists
+        return Lists(held.items[: self._asked], held.scores[: self._asked], held.serve_us[: self._asked])
 
 
 def serve(
     model: Recommender, cases: Sequence[Case], settings: Settings, progress: Progress = silent, name: str = ""
 ) -> Lists:
-    """The lists of ``model`` for ``cases``, one query at a time, as a server makes them, in one thread."""
-    shape = (len(cases), settings.k)
-    lists = Lists(np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32), np.zeros(len(cases)))
+    """The lists of ``model`` for ``cases``, one query at a time, in one thread."""
+    asker = Asker(model, settings, len(cases))
     with threadpool_limits(1):
-        for case in cases[:WARM_UP]:
-            model.recommend(case.query, settings.k)
-        for at, case in enumerate(progress(cases, name)):
-            hidden = case.seen if settings.hide_seen else case.seen[:0]
-            start = time.thread_time_ns()
-            ranking = model.recommend(case.query, settings.k + hidden.size)
-            lists.serve_us[at] = (time.thread_time_ns() - start) / 1e3
-            kept = ~np.isin(ranking.items, hidden) if hidden.size else np.ones(len(ranking), np.bool_)
-            items, scores = ranking.items[kept][: settings.k], ranking.scores[kept][: settings.k]
-            lists.items[at, : items.size] = items
-            lists.scores[at, : items.size] = scores
-    return lists
+        for case in progress(cases, name):
+            asker.ask(case)
+    return asker.lists()
 
 
 def evaluate(
@@ -158,42 +197,62 @@ def evaluate(
 
     ``fit_seconds``: how long each took to fit, for the table. Raises DataError without a model or a case.
     """
-    if not cases or not models:
+    lists = {name: serve(model, cases, settings, progress, name) for name, model in models.items()} if cases else {}
+    return tabulate(lists, cases, background, settings, fit_seconds)
+
+
+def tabulate(
+    lists: Mapping[str, Lists],
+    cases: Sequence[Case],
+    background: Background,
+    settings: Settings,
+    fit_seconds: Mapping[str, float] | None = None,
+) -> Table:
+    """The table of the ``lists`` that each model gave for ``cases``. Raises as ``evaluate``."""
+    if not cases or not lists:
         raise DataError("there is nothing to evaluate: it takes at least one model and one case with a test item")
-    lists = {name: serve(model, cases, settings, progress, name) for name, model in models.items()}
-    relevant = [case.relevant for case in cases]
-    values = {name: per_case(answer.items, relevant, background, settings) for name, answer in lists.items()}
+    values = {name: per_case(answer.items, cases, background, settings) for name, answer in lists.items()}
     names = list(next(iter(values.values())))
-    columns = np.stack([values[model][name] for name in names for model in models], axis=1)
+    columns = np.stack([values[model][name] for name in names for model in lists], axis=1)
     means = bootstrap_means(columns, settings.samples, settings.seed)
-    means = means.reshape(settings.samples, len(names), len(models))  # from (samples, names * models)
+    means = means.reshape(settings.samples, len(names), len(lists))  # from (samples, names * models)
     estimates, gaps = _compare(values, names, means)
     for model, answer in lists.items():
-        estimates[model] |= _coverages(answer.items, background, settings)
+        estimates[model] |= _of_all_lists(answer.items, background, settings)
     times = fit_seconds or {}
     rows = tuple(
-        Row(model, estimates[model], gaps[model], times.get(model, 0.0), lists[model], values[model])
-        for model in models
+        Row(model, estimates[model], gaps[model], times.get(model, 0.0), lists[model], values[model]) for model in lists
     )
-    return Table(rows, settings, len(cases), background.likeness)
+    by = f"ndcg@{10 if 10 in settings.ks else settings.k}"
+    compared = compare({model: values[model][by] for model in lists}, settings.samples, settings.seed)
+    return Table(rows, settings, len(cases), background.likeness, compared, by)
 
 
-def per_case(
-    items: IntArray, relevant: Sequence[IntArray], background: Background, settings: Settings
-) -> dict[str, PerCase]:
+def per_case(items: IntArray, cases: Sequence[Case], background: Background, settings: Settings) -> dict[str, PerCase]:
     """Every metric that has a value for each list, by its name and length: (cases,) each."""
-    judged = judge(items, relevant)
+    judged = judge(items, [case.relevant for case in cases])
+    histories = [case.seen for case in cases]
+    popularity, n_users = background.popularity, background.n_users
+    groups = popularity_groups(popularity) if background.groups is None else background.groups
     values = {f"{name}@{k}": metric(judged, k) for name, metric in ACCURACY.items() for k in settings.ks}
     for k in settings.ks:
-        values[f"novelty@{k}"] = novelty(items[:, :k], background.popularity, background.n_users)
-        values[f"diversity@{k}"] = diversity(items[:, :k], background.vectors)
+        listed = items[:, :k]
+        values[f"novelty@{k}"] = novelty(listed, popularity, n_users)
+        values[f"diversity@{k}"] = diversity(listed, background.vectors)
+        values[f"popularity_bias@{k}"] = popularity_bias(listed, histories, popularity, n_users)
+        values[f"miscalibration@{k}"] = miscalibration(listed, histories, groups)
     return values
 
 
-def _coverages(items: IntArray, background: Background, settings: Settings) -> dict[str, Estimate]:
+def _of_all_lists(items: IntArray, background: Background, settings: Settings) -> dict[str, Estimate]:
     nan = float("nan")
     n_items = background.popularity.size
-    return {f"coverage@{k}": Estimate(coverage(items[:, :k], n_items), nan, nan) for k in settings.ks}
+    metrics = {"coverage": coverage, "gini": gini}
+    return {
+        f"{name}@{k}": Estimate(metric(items[:, :k], n_items), nan, nan)
+        for name, metric in metrics.items()
+        for k in settings.ks
+    }
 
 
 Estimates = dict[str, dict[str, Estimate]]
@@ -207,7 +266,7 @@ def _compare(
     gaps: Estimates = {model: {} for model in values}
     for column, name in enumerate(names):
         observed = [mean(values[model][name]) for model in values]
-        best = int(np.argmax(np.nan_to_num(observed, nan=-np.inf)))
+        best = int(np.argmax(np.nan_to_num(sign(name) * np.array(observed), nan=-np.inf)))
         for at, model in enumerate(values):
             sampled = means[:, column, at]
             estimates[model][name] = estimate(observed[at], sampled)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from html import escape
 
 from endcap.evaluation.offline import Row
-from endcap.evaluation.plots import against, bars, serve_times
+from endcap.evaluation.plots import against, bars, exposure, groups, over_time, serve_times
 from endcap.evaluation.report import (
+    BEYOND,
     Report,
     as_good_as_best,
+    day,
     group_means,
     headline,
     label,
@@ -73,7 +75,9 @@ def as_html(report: Report) -> str:
         _figures(_accuracy(report, rows)),
         "<h2>What accuracy costs</h2>",
         _figures(_beyond(report, rows)),
+        _beyond_table(report, rows),
         *_groups(report, rows),
+        *_stream(report, rows),
         "<h2>Made with</h2>",
         _facts(report),
     ]
@@ -126,8 +130,31 @@ def _beyond(report: Report, rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [
         (against(rows, coverage, recall), "Coverage: the share of the catalogue that anybody is shown."),
         (against(rows, novelty, recall), "Novelty, in bits: how little known the shown items are."),
+        (
+            exposure(rows, report.n_items),
+            f"Who is shown: in colour {rows[0].model}. Far below the diagonal, few items have most of the places.",
+        ),
         (serve_times(rows), "The bar ends at the median, the line at the 99th percentile."),
     ]
+
+
+def _beyond_table(report: Report, rows: Sequence[Row]) -> str:
+    k = report.table.settings.k
+    metrics = [f"{name}@{k}" for name in BEYOND]
+    head = "".join(f"<th>{label(metric)}</th>" for metric in metrics)
+    body = "".join(
+        f"<tr><td>{escape(row.model)}</td>"
+        + "".join(f"<td>{number(metric, row.estimates[metric].mean)}</td>" for metric in metrics)
+        + "</tr>"
+        for row in rows
+    )
+    caption = (
+        "Gini: 0 if all items are shown equally often, 1 if one has every place. Popularity bias: how much better "
+        "known the shown items are than what the same person took before. Miscalibration: how far the list's mix of "
+        "categories (or of popular and rare items, where there are none) is from that of the history; 0 is the same."
+    )
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div><p class="quiet">{caption}</p>'
 
 
 def _figures(pictures: Sequence[tuple[str, str]]) -> str:
@@ -138,18 +165,29 @@ def _figures(pictures: Sequence[tuple[str, str]]) -> str:
 def _groups(report: Report, rows: Sequence[Row]) -> list[str]:
     """A small table of the headline recall for each group that has a case."""
     metric = headline(report.table)[0]
-    groups = {name: part for name, part in report.groups.items() if part.any()}
-    if not groups:
+    parts = {name: part for name, part in report.groups.items() if part.any()}
+    if not parts:
         return []
-    head = "".join(f"<th>{escape(name)} ({int(part.sum()):,} cases)</th>" for name, part in groups.items())
+    head = "".join(f"<th>{escape(name)} ({int(part.sum()):,} cases)</th>" for name, part in parts.items())
     body = "".join(
         f"<tr><td>{escape(row.model)}</td>"
-        + "".join(f"<td>{number(metric, group_means(row.values, part)[metric])}</td>" for part in groups.values())
+        + "".join(f"<td>{number(metric, group_means(row.values, part)[metric])}</td>" for part in parts.values())
         + "</tr>"
         for row in rows
     )
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return [f"<h2>{label(metric)} by group</h2>", f'<div class="scroll">{table}</div>']
+    picture = (groups(rows, metric, parts), f"The point is {rows[0].model}, the strokes are the others.")
+    return [f"<h2>{label(metric)} by group</h2>", f'<div class="scroll">{table}</div>', _figures([picture])]
+
+
+def _stream(report: Report, rows: Sequence[Row]) -> list[str]:
+    """How good each model was along the stream that was lived through."""
+    if not report.over_time:
+        return []
+    spans = [(day(start - report.shift_ms), part) for start, part in report.over_time]
+    metric = headline(report.table)[1]
+    text = "Each event was asked for, then learnt from. What a model reads from the state is always new."
+    return ["<h2>Along the stream</h2>", _figures([(over_time(rows, metric, spans), text)])]
 
 
 def _facts(report: Report) -> str:

@@ -12,6 +12,7 @@ from endcap.config import StateConfig
 from endcap.encoders.cache import ItemVectors
 from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
+from endcap.features.words import WordIndex
 from endcap.state.fold import State, apply
 from endcap.types import Entry, IntArray, Interactions
 
@@ -32,6 +33,11 @@ class Past:
         pairs = np.unique(self.interactions.user.astype(np.int64) * n_items + self.interactions.item)
         edges = np.searchsorted(pairs, np.arange(len(self.interactions.users) + 1) * n_items)
         return (pairs % n_items).astype(np.int32), edges.astype(np.int32)
+
+    @cached_property
+    def words(self) -> WordIndex:
+        """What the items of ``state`` say, in words."""
+        return WordIndex.of(self.state.shop.listed_items())
 
     def seen(self, user: int) -> IntArray:
         """The different items that the user at row ``user`` touched, ascending; nothing for -1.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from endcap.evaluation.offline import Row
-from endcap.evaluation.report import label
+from endcap.evaluation.report import group_means, label
+from endcap.types import BoolArray
 
 FONT = 9
 """Points."""
@@ -72,6 +75,69 @@ def serve_times(rows: Sequence[Row]) -> str:
         _names(axes, rows)
 
     return _svg(draw, "serve", "CPU time for a list by model, median and 99th percentile", HEAD + 0.2 + ROW * len(rows))
+
+
+def groups(rows: Sequence[Row], metric: str, parts: Mapping[str, BoolArray]) -> str:
+    """One line of points a group of cases, a point a model; that of the first of ``rows`` is accented."""
+
+    def draw(axes: Any) -> None:
+        for at, part in enumerate(parts.values()):
+            values = [group_means(row.values, part)[metric] for row in rows]
+            axes.plot([min(values), max(values)], [at, at], color=LINE, linewidth=1.2)
+            axes.plot(values[1:], [at] * (len(values) - 1), "|", color=QUIET, markersize=8)
+            axes.plot(values[0], at, "o", color=ACCENT, markersize=6)
+        axes.set_yticks(range(len(parts)), list(parts), color=INK)
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.set_xlabel(label(metric), color=QUIET)
+
+    return _svg(draw, f"groups-{metric}", f"{label(metric)} by group of cases", HEAD + 0.2 + ROW * len(parts))
+
+
+def exposure(rows: Sequence[Row], n_items: int) -> str:
+    """Lorenz curves: the share of all places that the least shown items have. The diagonal shows all alike."""
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.2)
+        for at, row in enumerate(rows):
+            shown = row.lists.items[row.lists.items >= 0]
+            places = np.sort(np.bincount(shown, minlength=n_items))
+            share = np.concatenate([[0.0], np.cumsum(places) / max(places.sum(), 1)])
+            some = np.unique(np.linspace(0, share.size - 1, 200).astype(int))  # enough for the eye
+            colour = ACCENT if at == 0 else BAR
+            axes.plot(some / (share.size - 1), share[some], color=colour, linewidth=1.6 if at == 0 else 1.0)
+        axes.set_xlabel("share of the catalogue, the least shown first", color=QUIET)
+        axes.set_ylabel("share of the places", color=QUIET)
+
+    return _svg(draw, "exposure", "Lorenz curves of exposure, one a model", 2.9)
+
+
+def over_time(rows: Sequence[Row], metric: str, spans: Sequence[tuple[str, BoolArray]]) -> str:
+    """One line a model: its ``metric`` in each span of the stream."""
+
+    def draw(axes: Any) -> None:
+        lines = [[group_means(row.values, part)[metric] for _, part in spans] for row in rows]
+        for at, values in reversed(list(enumerate(lines))):
+            axes.plot(range(len(spans)), values, color=ACCENT if at == 0 else BAR, linewidth=1.6 if at == 0 else 1.0)
+        best = max(map(max, lines)) or 1.0
+        ends = _apart([values[-1] for values in lines], 0.08 * best)
+        axes.set_ylim(0, 1.05 * max(best, *ends))
+        for row, end in zip(rows, ends, strict=True):
+            place = (len(spans) - 1, end)
+            axes.annotate(row.model, place, (4, 0), textcoords="offset points", va="center", color=INK, fontsize=FONT)
+        axes.set_xticks([0, len(spans) - 1], [spans[0][0], spans[-1][0]], color=QUIET)
+        axes.set_ylabel(label(metric), color=QUIET)
+
+    return _svg(draw, f"time-{metric}", f"{label(metric)} along the stream, one line a model", 2.9)
+
+
+def _apart(values: Sequence[float], gap: float) -> list[float]:
+    """``values``, moved up where they would be nearer to each other than ``gap``."""
+    moved = list(values)
+    below = -gap
+    for at in sorted(range(len(values)), key=lambda at: values[at]):
+        below = moved[at] = max(values[at], below + gap)
+    return moved
 
 
 def _label_points(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ questions after the early part; the test is asked after both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Problem:
     """Asked of the fold of ``early`` and ``late``."""
     split: Mapping[str, object]
     """What was done, for the report."""
+    stream: Sequence[Entry] | None = None
+    """Asked for one after the other and taken in, instead of ``test``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,18 @@ def time_problem(entries: Sequence[Entry], cut: TimeCut) -> Problem:
     The catalogue is taken as the whole log knows it: an import brings it at once, and not when an item first sold.
     Raises DataError if there is nothing on one side of the cut.
     """
+    return ahead_problem(*_cut(entries, cut), cut)
+
+
+def prequential_problem(entries: Sequence[Entry], cut: TimeCut) -> Problem:
+    """The last days are lived through: each event is asked for, then learnt from. Raises as ``time_problem``."""
+    past, test, moment = _cut(entries, cut)
+    problem = ahead_problem(past, test, moment, cut)
+    return replace(problem, split={**problem.split, "protocol": "prequential"}, stream=test)
+
+
+def _cut(entries: Sequence[Entry], cut: TimeCut) -> tuple[list[Entry], list[Entry], int]:
+    """The entries before the last days, the events in them, and the moment between."""
     events = [entry for entry in entries if isinstance(entry.body, Event)]
     if not events:
         raise DataError("there are no events to evaluate on: import some first, or give --data FILE")
@@ -73,7 +87,7 @@ def time_problem(entries: Sequence[Entry], cut: TimeCut) -> Problem:
     moment = end - round(cut.days * MS_PER_DAY)
     test = [entry for entry in events if entry.time >= moment]
     past = [entry for entry in entries if not isinstance(entry.body, Event) or entry.time < moment]
-    return ahead_problem(past, test, moment, cut)
+    return past, test, moment
 
 
 def ahead_problem(past: Sequence[Entry], test: Sequence[Entry], moment: int, cut: TimeCut) -> Problem:
@@ -111,7 +125,7 @@ def wants(past: Past, answers: Iterable[Entry], now: int) -> Questions:
     a user id, also if new, or a history; of a visitor with neither there is nothing to ask from: they are counted.
     """
     events = [entry.body for entry in answers if isinstance(entry.body, Event)]
-    counted = _counted_types(past, events)
+    counted = counted_types(past, events)
     wanted: dict[tuple[str, int], dict[str, None]] = {}  # (user id, row) to different item ids
     strangers: set[str | None] = set()
     for event in events:
@@ -131,7 +145,8 @@ def wants(past: Past, answers: Iterable[Entry], now: int) -> Questions:
     return Questions(cases, tuple(name for name, _ in wanted), notes | repeats(cases) | ids.notes())
 
 
-def _counted_types(past: Past, events: Sequence[Event]) -> set[str]:
+def counted_types(past: Past, events: Sequence[Event]) -> set[str]:
+    """The types of events that say what is wanted: purchases, or where there are none what has a weight."""
     if any(event.type == "purchase" for event in events):
         return {"purchase"}
     return {name for name, weight in past.state.config.weights.items() if weight > 0}
@@ -234,7 +249,7 @@ class Prefixes:
 def session_problem(sessions: Sequence[Sequence[str]], test: Prefixes) -> Problem:
     """What comes next in a session of somebody unknown; ``sessions``, in the order of time, are learnt from.
 
-    The last tenth of them validates: there the last item of each is asked for. Raises DataError if there is nothing
+    The last tenth of them validates: there each item after the first is asked for. Raises DataError if there is nothing
     to learn from or to ask.
     """
     if not sessions or not test.targets:
@@ -243,7 +258,8 @@ def session_problem(sessions: Sequence[Sequence[str]], test: Prefixes) -> Proble
     clicks = np.cumsum([0, *map(len, sessions)]) * STEP_MS
     entries = [_session_entries(number, sessions[number], int(clicks[number])) for number in range(len(sessions))]
     late = [sessions[number] for number in parts.late if len(sessions[number]) > 1]
-    asked = Prefixes([session[:-1] for session in late], [session[-1] for session in late])
+    places = [(session, at) for session in late for at in range(1, len(session))]
+    asked = Prefixes([session[:at] for session, at in places], [session[at] for session, at in places])
     edge, end = (int(clicks[number]) for number in (parts.early.size, len(sessions)))
     return Problem(
         early=[entry for number in parts.early for entry in entries[number]],
@@ -254,6 +270,7 @@ def session_problem(sessions: Sequence[Sequence[str]], test: Prefixes) -> Proble
             "protocol": "session",
             "train_sessions": len(sessions),
             "validation_sessions": len(late),
+            "validation_prefixes": len(asked.targets),
             "test_prefixes": len(test.targets),
         },
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from endcap.evaluation.metrics.judged import PerCase
 from endcap.evaluation.offline import Row, Table
-from endcap.evaluation.significance import Estimate, mean
+from endcap.evaluation.significance import Comparison, Estimate, mean
 from endcap.types import BoolArray
 
 PACKAGES = ("endcap", "numpy", "scipy", "implicit", "polars")
@@ -31,9 +31,14 @@ LABELS = {
     "coverage": "Coverage",
     "novelty": "Novelty",
     "diversity": "Diversity",
+    "gini": "Gini",
+    "popularity_bias": "Popularity bias",
+    "miscalibration": "Miscalibration",
 }
+BEYOND = ("coverage", "gini", "novelty", "diversity", "popularity_bias", "miscalibration")
+"""What is measured beside accuracy."""
 
-DIGITS = {"novelty": 2, "coverage": 3, "diversity": 3}
+DIGITS = {"novelty": 2, "coverage": 3, "diversity": 3, "gini": 3, "miscalibration": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Report:
     config: Mapping[str, object] = field(default_factory=dict)
     shift_ms: int = 0
     """How much later the times of the log are than what really happened (a demo shop is moved to the present)."""
+    over_time: tuple[tuple[int, BoolArray], ...] = ()
+    """Spans of a stream that was lived through: when each begins (milliseconds since 1970), and its cases."""
 
 
 def label(metric: str) -> str:
@@ -98,6 +105,8 @@ def sentences(report: Report) -> list[str]:
     counted = [text.format(notes[name]) for name, text in _COUNTS.items() if notes.get(name)]
     if counted:
         lines.append(f"Counted: {'; '.join(counted)}.")
+    if table.comparisons:
+        lines.append(verdict(table))
     if report.blend_weights:
         parts = ", ".join(f"{name} {weight:.2f}" for name, weight in report.blend_weights.items())
         lines.append(f"The blend's weights, learnt on the validation part: {parts}.")
@@ -114,6 +123,17 @@ _COUNTS = {
     "visitors_left_out": "{:,} anonymous visitors without a history (left out)",
     "unknown_items": "{:,} wanted items that did not exist before the test (missed by everybody)",
 }
+
+
+def verdict(table: Table) -> str:
+    """Who beats whom: the significant differences of all comparisons."""
+    beaten: dict[str, list[str]] = {}
+    for one in table.comparisons:
+        if one.significant:
+            beaten.setdefault(one.better, []).append(one.worse)
+    won = [f"{row.model} beats {', '.join(beaten[row.model])}" for row in ordered(table) if row.model in beaten]
+    how = f"{label(table.compared_by)}, paired bootstrap, Holm's correction over {len(table.comparisons)} comparisons"
+    return f"Significant at 5 % ({how}): {'; '.join(won) or 'no difference'}."
 
 
 def _when(report: Report) -> str:
@@ -187,6 +207,10 @@ def as_json(report: Report) -> str:
         "blend_weights": dict(report.blend_weights),
         "models": {row.model: _model(row) for row in ordered(table)},
         "groups": {name: _group(table.rows, part) for name, part in report.groups.items()},
+        "over_time": [
+            {"from_ms": start - report.shift_ms, **_group(table.rows, part)} for start, part in report.over_time
+        ],
+        "comparisons": {"metric": table.compared_by, "pairs": [_comparison(one) for one in table.comparisons]},
         "config": dict(report.config),
         "versions": versions(),
         "machine": machine(),
@@ -205,6 +229,17 @@ def _model(row: Row) -> dict[str, object]:
 
 def _interval(value: Estimate) -> dict[str, float]:
     return {"mean": value.mean, "low": value.low, "high": value.high}
+
+
+def _comparison(one: Comparison) -> dict[str, object]:
+    return {
+        "better": one.better,
+        "worse": one.worse,
+        "difference": _interval(one.difference),
+        "p": one.p,
+        "p_holm": one.adjusted,
+        "significant": one.significant,
+    }
 
 
 def _group(rows: Sequence[Row], part: BoolArray) -> dict[str, object]:

@@ -12,23 +12,14 @@ from endcap.types import Unreadable
 
 
 def last_number(log: Log) -> int:
-    """The number of the newest erasure, 0 where there was none: numbers have no gaps. A few look-ups by key."""
-    low, high = 0, 1
-    while log.find(f"{ERASURE_KEY}{high}") is not None:
-        low, high = high, 2 * high
-    while high - low > 1:  # low is there (or 0), high is not
-        middle = (low + high) // 2
-        if log.find(f"{ERASURE_KEY}{middle}") is None:
-            high = middle
-        else:
-            low = middle
-    return low
+    """The number of the newest erasure, 0 where there was none."""
+    return next((erasure.number for _, erasure in erasures(log)), 0)
 
 
 def erasures(log: Log) -> Iterator[tuple[int, Erasure]]:
-    """Every erasure with its offset, the newest first."""
-    for number in range(last_number(log), 0, -1):
-        found = log.find(f"{ERASURE_KEY}{number}")
+    """Every erasure with its offset, the newest first. A number may be missing: a repair leaves out what is damaged."""
+    for key in reversed(log.keys(ERASURE_KEY)):
+        found = log.find(key)
         body = None if found is None else to_entry(*found).body
         if isinstance(body, Unreadable):
             raise HomeError(body.reason)  # whom it took away cannot be guessed
@@ -36,11 +27,14 @@ def erasures(log: Log) -> Iterator[tuple[int, Erasure]]:
             yield found[0], body
 
 
-def erased_under(log: Log, offset: int) -> list[Erasure]:
-    """The erasures that came after entry ``offset`` and took something up to it away, the oldest first."""
+def erased_under(log: Log, offset: int, since: int | None = None) -> list[Erasure]:
+    """The erasures that came after entry ``since`` and took something up to ``offset`` away, the oldest first.
+
+    ``since``: ``offset``, if it is not given.
+    """
     found = []
     for at, erasure in erasures(log):
-        if at <= offset:
+        if at <= (offset if since is None else since):
             break
         if erasure.first <= offset:
             found.append(erasure)

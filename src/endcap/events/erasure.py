@@ -13,7 +13,7 @@ class Erasure:
     """
 
     number: int
-    """From 1, without gaps."""
+    """From 1, ascending. One that was lost with a damaged page is not given again."""
     time: int
     """Milliseconds since 1970."""
     people: tuple[str, ...]

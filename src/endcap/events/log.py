@@ -8,6 +8,7 @@ that a replay folds exactly what the server folded when the entry was new.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -150,6 +151,9 @@ SERVED_KEY = "served/"
 ERASURE_KEY = "erasure/"
 """The same before the number of an erasure."""
 
+ASIDE = "aside/"
+"""Before the kind of a record that the fold leaves out, because it broke it."""
+
 
 def to_record(body: Body, time: int | None = None) -> Record:
     """``body`` as the log stores it.
@@ -205,10 +209,20 @@ def unreadable(offset: int, kind: str, error: Exception) -> str:
             f"log entry {offset} is damaged (its checksum does not fit): see that the disk is sound, and restore the "
             "log from a backup"
         )
+    if kind.startswith(ASIDE):
+        return (
+            f"log entry {offset} ({kind.removeprefix(ASIDE)!r:.40}) was set aside because it broke the fold: run "
+            "'endcap repair --fold' with a later version of Endcap, which takes back what it can apply"
+        )
     return (
         f"log entry {offset} ({kind!r:.40}) cannot be read ({error!s:.200}): restore the log from a backup, "
         "or start the version of Endcap that wrote it"
     )
+
+
+def original(record: Record) -> Record:
+    """``record`` as it was before it was set aside."""
+    return replace(record, kind=record.kind.removeprefix(ASIDE)) if record.kind.startswith(ASIDE) else record
 
 
 def is_unreadable(log: Log, offset: int) -> bool:
@@ -247,6 +261,8 @@ def named(record: Record) -> Named | None:
     """
     if record.kind == DAMAGED:
         raise DamagedEntryError("a log entry is damaged and may name anybody: run endcap repair, which leaves it out")
+    if record.kind.startswith(ASIDE):
+        record = original(record)
     try:
         if record.kind == "event":
             return _decode_named(record.data)

@@ -11,6 +11,9 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "session_knn": {"en": "Chosen by others on a visit like yours", "zh": "浏览与您相似的顾客也选择了它"},
     "itemknn": {"en": "Often bought by people who chose “{item}”", "zh": "选择“{item}”的顾客常买"},
     "als": {"en": "Fits your taste", "zh": "符合您的喜好"},
+    "bpr": {"en": "Ranks high for your taste", "zh": "在您的喜好中排名靠前"},
+    "transitions": {"en": "Often chosen after “{item}”", "zh": "选择“{item}”之后常选"},
+    "ease": {"en": "Goes with “{item}”", "zh": "与“{item}”相配"},
     "content": {"en": "Similar to “{item}”", "zh": "与“{item}”相似"},
     "bought_together": {"en": "Often bought together with “{item}”", "zh": "常与“{item}”一起购买"},
     "projection": {"en": "Goes with what you chose", "zh": "与您选过的商品相配"},
@@ -21,6 +24,8 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "search": {"en": "Matches “{item}”", "zh": "与“{item}”匹配"},
 }
 _WITHOUT_ITEM: dict[str, dict[Language, str]] = {
+    "transitions": {"en": "Often chosen next", "zh": "接下来常选"},
+    "ease": {"en": "Goes with what you looked at", "zh": "与您看过的商品相配"},
     "itemknn": {"en": "Often bought by people with your taste", "zh": "与您喜好相近的顾客常买"},
     "content": {"en": "Similar to what you looked at", "zh": "与您看过的商品相似"},
     "bought_together": {"en": "Often bought together", "zh": "常一起购买"},

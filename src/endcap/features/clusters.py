@@ -8,8 +8,8 @@ grows as far as one looks. Words: class-based TF-IDF (Grootendorst, BERTopic, 20
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,29 +98,36 @@ def silhouette(vectors: FloatArray, centres: FloatArray) -> float:
     return total / len(vectors)
 
 
-def keywords(texts: Sequence[str], labels: IntArray, k: int, most: int) -> list[list[str]]:
-    """For each of ``k`` groups at most ``most`` words, the best first; ``labels`` (n,) say which group a text is of.
+def keywords(texts: Sequence[str], shares: csr_array, most: int) -> list[list[str]]:
+    """For each of k groups at most ``most`` words, the best first; ``shares`` (n, k) say how much a text is of each.
 
     A word's weight is its frequency in the group times log(1 + A / f): f, how often all texts have it, A the words of
-    a group on average. Equal weights stand in the order of the alphabet. Chinese and Japanese, whose words nobody has
-    set apart, count by pairs of characters. Of words that begin alike, as "candle" and "candles", the best is kept.
+    a group on average; a text counts by its share. Equal weights stand in the order of the alphabet. Chinese and
+    Japanese, whose words nobody has set apart, count by pairs of characters. Of words that begin alike, as "candle"
+    and "candles", the best is kept.
     """
-    counts: list[Counter[str]] = [Counter() for _ in range(k)]
-    for text, label in zip(texts, labels.tolist(), strict=True):
-        counts[label].update(set(words(text)))
-    everywhere: Counter[str] = Counter()
-    for one in counts:
-        everywhere.update(one)
-    average = everywhere.total() / max(k, 1)
-
-    def weight(group: Counter[str], word: str) -> float:
-        return float(group[word] / group.total() * np.log1p(average / everywhere[word]))
-
+    table, vocabulary = word_table(texts)
+    counts = csr_array(shares.T.astype(np.float64) @ table)  # (k, words)
+    everywhere = counts.sum(axis=0)
+    average = everywhere.sum() / max(shares.shape[1], 1)
     named = []
-    for group in counts:
-        ordered = sorted((-weight(group, word), word) for word in group)
-        named.append(_different([word for _, word in ordered], most))
+    for group in range(shares.shape[1]):
+        here = slice(counts.indptr[group], counts.indptr[group + 1])
+        told, columns = counts.data[here], counts.indices[here]
+        weights = told / told.sum() * np.log1p(average / everywhere[columns])
+        ordered = columns[np.lexsort((columns, -weights))]  # columns stand in the order of the alphabet
+        named.append(_different([vocabulary[column] for column in ordered], most))
     return named
+
+
+def word_table(texts: Sequence[str]) -> tuple[csr_array, list[str]]:
+    """(texts, words) 1 where a text has a word, and the words, in the order of the alphabet."""
+    held = [sorted(set(words(text))) for text in texts]
+    vocabulary = sorted(set(chain.from_iterable(held)))
+    column = {word: at for at, word in enumerate(vocabulary)}
+    columns = np.array([column[word] for words_of_one in held for word in words_of_one], np.int32)
+    starts = np.concatenate([[0], np.cumsum([len(words_of_one) for words_of_one in held])]).astype(np.int32)
+    return csr_array((np.ones(columns.size), columns, starts), shape=(len(texts), len(vocabulary))), vocabulary
 
 
 def _different(ordered: Sequence[str], most: int) -> list[str]:

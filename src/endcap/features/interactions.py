@@ -11,14 +11,26 @@ from scipy.sparse import csr_array
 from endcap.events.schema import EVENT_TYPES, TYPE_CODES, Event
 from endcap.state.batch import Run
 from endcap.state.fold import UNDONE_BY, State
-from endcap.types import IntArray, Interactions
+from endcap.types import FloatArray, IntArray, Interactions
+
+
+def sound(interactions: Interactions) -> Interactions:
+    """Those with a weight that is a number above 0; others say nothing about taste."""
+    keep = sound_weights(interactions.weight) > 0
+    return interactions if keep.all() else interactions.where(keep)
+
+
+def sound_weights(weights: FloatArray) -> FloatArray:
+    """``weights`` with 0 for what is not a number, not finite, or below 0."""
+    return np.where(np.isfinite(weights) & (weights > 0), weights, np.float32(0.0))
 
 
 def matrix(interactions: Interactions) -> csr_array:
     """(users, items) float32: the summed weight of each pair that met; no duplicates, columns ascend.
 
-    Sums are plain; a model that wants them damped does so itself. O(n log n) for n interactions.
+    Sums are plain; a model that wants them damped does so itself. O(n log n) for n interactions. Only ``sound`` ones.
     """
+    interactions = sound(interactions)
     shape = (len(interactions.users), len(interactions.items))
     table = csr_array((interactions.weight, (interactions.user, interactions.item)), shape=shape, dtype=np.float32)
     table.sum_duplicates()
@@ -28,8 +40,9 @@ def matrix(interactions: Interactions) -> csr_array:
 def visit_shares(interactions: Interactions, by: Literal["user", "session"] = "session") -> csr_array:
     """(visits, items) float32: each item's share of the weight of its visit, or of its user's past.
 
-    Rows add up to 1; those of a single item, which went with nothing, are left out.
+    Rows add up to 1; those of a single item, which went with nothing, are left out. Only ``sound`` ones count.
     """
+    interactions = sound(interactions)
     group = interactions.session if by == "session" else interactions.user
     names, visit = np.unique(group, return_inverse=True)
     shape = (names.size, len(interactions.items))

@@ -1,9 +1,8 @@
 """Letters instead of meaning: a TF-IDF index of character n-grams, which a typing mistake damages only in part.
 
 Words are cut into 3-grams with their boundaries (``" re", "red", "ed "``); Chinese and Japanese runs, which have no
-word boundaries, into characters and pairs of them. The measure is the cosine of Salton & Buckley 1988 with binary term
-frequency and idf = 1 + ln((1 + N) / (1 + df)), as in scikit-learn's smoothed form. A word of the query that no text
-has can be exchanged for the commonest one that is a letter away (Garbe's symmetric deletes, 2012).
+word boundaries, into characters and pairs of them. A word of the query that no text has can be exchanged for the
+commonest one that is a letter away (Garbe's symmetric deletes, 2012).
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from array import array
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from endcap.types import FloatArray, IntArray
+from endcap.features.postings import Postings
+from endcap.types import FloatArray
 
 MAX_CHARS = 1_000
 """A text is cut to this many characters."""
@@ -103,48 +99,30 @@ def _deletes(word: str) -> set[str]:
 
 
 class NgramIndex:
-    """Which rows hold which n-gram. Scores depend on what is in it, not on the order in which it came.
-
-    Adding costs the length of the text. The first search after a change renews the lengths of all rows (1 ms for
-    4,000 titles); memory is linear in the text.
-    """
+    """Which rows hold which n-gram (see ``Postings``), and which words there are to mend others with."""
 
     def __init__(self) -> None:
-        self._number: dict[str, int] = {}  # n-gram to its number
-        self._postings: list[array[int]] = []  # by n-gram: the rows that hold it, each once
-        self._rows: dict[int, IntArray] = {}  # row to the numbers of its n-grams, in the n-grams' order
+        self._grams = Postings()
         self._words: dict[int, set[str]] = {}
         self._spelling = Spelling()
-        self._size = 0
-        self._lengths: FloatArray | None = None  # (n,) Euclidean length of each row; None after a change
 
     def add(self, row: int, text: str) -> None:
         """Puts ``text`` at ``row``, instead of what was there."""
-        self.remove(row)
-        grams = ngrams(text)
-        self._size = max(self._size, row + 1)
-        if not grams:
-            return
-        numbers = np.fromiter((self._take_number(gram) for gram in grams), np.int32, len(grams))
-        for number in numbers.tolist():
-            self._postings[number].append(row)
-        self._rows[row] = numbers
-        self._words[row] = {sys.intern(word) for word in tokens(text)}
-        self._spelling.add(self._words[row])
-        self._lengths = None
+        words = {sys.intern(word) for word in tokens(text)}
+        self._grams.add(row, ngrams(text))
+        if words != self._words.get(row, set()):
+            self._spelling.remove(self._words.pop(row, ()))
+            self._spelling.add(words)
+            self._words[row] = words
 
     def remove(self, row: int) -> None:
         """Takes the text of ``row`` away; nothing happens if there is none."""
-        for number in self._rows.pop(row, np.empty(0, np.int32)).tolist():
-            self._postings[number].remove(row)
-            self._lengths = None
+        self._grams.remove(row)
         self._spelling.remove(self._words.pop(row, ()))
 
     def knows(self, token: str) -> bool:
         """Whether a text has ``token`` (see ``tokens``); of a Chinese or Japanese run, each of its characters."""
-        if is_cjk(token):
-            return all(self._postings[self._number[one]] if one in self._number else False for one in token)
-        return self._spelling.knows(token)
+        return all(map(self._grams.holds, token)) if is_cjk(token) else self._spelling.knows(token)
 
     def corrected(self, text: str) -> str:
         """``text`` with the words that no title has exchanged for near ones; itself if there is nothing to mend."""
@@ -154,41 +132,7 @@ class NgramIndex:
 
     def search(self, text: str) -> FloatArray:
         """(n,) cosine of ``text`` with the text of each row, 0 to 1; n is the highest row that was added, plus one."""
-        grams = ngrams(text)
-        numbers = [number for number in (self._number.get(gram, -1) for gram in grams) if number >= 0]
-        if not numbers:
-            return np.zeros(self._size, np.float32)
-        counts = np.fromiter((len(self._postings[number]) for number in numbers), np.int64, len(numbers))
-        weights = self._idf(counts) ** 2
-        unknown = len(grams) - len(numbers)  # n-grams that no title has make the query longer, and so less sure
-        length = np.sqrt(weights.sum() + unknown * self._idf(np.zeros(1, np.int64)).item() ** 2)
-        rows = np.concatenate([np.frombuffer(self._postings[number], np.int32) for number in numbers])
-        dots = np.bincount(rows, weights=np.repeat(weights, counts), minlength=self._size)
-        cosines: FloatArray = (dots / (length * self._row_lengths())).astype(np.float32)
-        return cosines
+        return self._grams.search(ngrams(text))
 
     def __len__(self) -> int:
-        return self._size
-
-    def _take_number(self, gram: str) -> int:
-        number = self._number.setdefault(gram, len(self._postings))
-        if number == len(self._postings):
-            self._postings.append(array("i"))
-        return number
-
-    def _idf(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        idf: NDArray[np.float64] = 1.0 + np.log((1.0 + len(self._rows)) / (1.0 + counts))
-        return idf
-
-    def _row_lengths(self) -> FloatArray:
-        """(n,), 1 where there is no text, so that it can be divided by."""
-        if self._lengths is None:
-            idf = self._idf(np.fromiter(map(len, self._postings), np.int64, len(self._postings)))
-            lengths = np.ones(self._size, np.float32)
-            if self._rows:
-                sizes = np.fromiter(map(len, self._rows.values()), np.int64, len(self._rows))
-                starts = np.cumsum(sizes) - sizes
-                squares = np.add.reduceat((idf**2)[np.concatenate(list(self._rows.values()))], starts)
-                lengths[np.fromiter(self._rows, np.int64, len(self._rows))] = np.sqrt(squares)
-            self._lengths = lengths
-        return self._lengths
+        return len(self._grams)

@@ -1,4 +1,4 @@
-"""A blend of recommenders: the weighted sum of their lists, with weights learnt on a validation split."""
+"""Recommenders joined: a blend with weights learnt on a validation split, and a fusion by rank that learns nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ STEPS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0)
 """What a weight is tried at, as a multiple of the others' sum."""
 ROUNDS = 3
 """Passes of the search over all weights."""
+DAMPING = 60.0
+"""Of reciprocal ranks: the first place counts ``1 / 61``, the hundredth ``1 / 160``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,44 @@ class Blend:
     def propose(self, query: Query) -> Proposals:
         """Every item that a member has something to say for, with each member's part."""
         said = [member.scores(query) for member in self._members.values()]
-        return Proposals(_scaled(said, list(self.weights.values())), tuple(self._members))
+        return Proposals(scaled(said, list(self.weights.values())), tuple(self._members))
 
 
-def _scaled(said: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
+class ReciprocalRank:
+    """Ranks items by the sum over the members of ``1 / (damping + place)``, the place in the member's list.
+
+    Cormack, Clarke, Buettcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
+    SIGIR 2009. Nothing is learnt, and how far a member puts one item before another does not matter. The first POOL
+    of each list count.
+    """
+
+    def __init__(self, members: Mapping[str, Scorer], damping: float = DAMPING) -> None:
+        self._members = dict(members)
+        self.damping = damping
+
+    def recommend(self, query: Query, k: int) -> Ranking:
+        return Ranking.top(self.scores(query), k, above=0.0)
+
+    def scores(self, query: Query) -> FloatArray:
+        said = [member.scores(query) for member in self._members.values()]
+        parts = scaled(said, [1.0] * len(said))
+        total: FloatArray = reciprocal_ranks(parts, self.damping).sum(axis=0)
+        return total
+
+
+def reciprocal_ranks(parts: FloatArray, damping: float = DAMPING) -> FloatArray:
+    """(members, n): ``1 / (damping + place)`` of each item in each member's list, from 1; 0 beyond the first POOL.
+
+    ``parts`` (members, n) the members' scores; what is not above 0 is not in the list.
+    """
+    found = np.zeros(parts.shape, np.float32)
+    for row, part in zip(found, parts, strict=True):
+        best = Ranking.top(part, POOL, above=0.0).items
+        row[best] = 1.0 / (damping + 1.0 + np.arange(best.size))
+    return found
+
+
+def scaled(said: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
     """(members, rows): each one's scores over its best, times its weight; 0 for what it does not know."""
     parts = np.zeros((len(said), max((scores.size for scores in said), default=0)), np.float32)
     for part, scores, weight in zip(parts, said, weights, strict=True):
@@ -82,15 +118,25 @@ def learn_weights(
     names = list(members)
     gone = [np.empty(0, np.int32)] * len(cases) if hidden is None else hidden
     asked = [(case, rows) for case, rows in zip(cases, gone, strict=True) if case[1].size]
-    judged = [case for case, _ in asked]
-    if not judged or not names:
+    if not asked or not names:
         return dict.fromkeys(names, 1.0 / max(len(names), 1))
-    judge = _Judge([_candidates(list(members.values()), query, rows) for (query, _), rows in asked], judged, k)
-    alone = [judge.ndcg(one) for one in np.eye(len(names))]
-    weights, best = np.eye(len(names))[int(np.argmax(alone))], max(alone)
+    found = [candidates(list(members.values()), query, rows) for (query, _), rows in asked]
+    return dict(zip(names, best_weights(found, [wanted for (_, wanted), _ in asked], k), strict=True))
+
+
+def best_weights(found: Sequence[tuple[IntArray, FloatArray]], wanted: Sequence[IntArray], k: int = 20) -> list[float]:
+    """The search of ``learn_weights`` over the ``candidates`` of each case; the ``wanted`` rows of each, at least one.
+
+    Cases in which no candidate is wanted say nothing and are left out.
+    """
+    told = [at for at, (rows, _) in enumerate(found) if np.isin(rows, wanted[at]).any()] or list(range(len(found)))
+    judge = _Judge([found[at] for at in told], [wanted[at] for at in told], k)
+    n = len(found[0][1])
+    alone = [judge.ndcg(one) for one in np.eye(n)]
+    weights, best = np.eye(n)[int(np.argmax(alone))], max(alone)
     for _ in range(ROUNDS):
         before = best
-        for at in range(len(names)):
+        for at in range(n):
             rest = weights.sum() - weights[at]
             for step in STEPS if rest > 0 else ():
                 tried = weights.copy()
@@ -100,17 +146,20 @@ def learn_weights(
                     weights, best = tried, value
         if best == before:
             break
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    learnt: list[float] = (weights / weights.sum()).tolist()
+    return learnt
 
 
-def _candidates(members: Sequence[Scorer], query: Query, hidden: IntArray) -> tuple[IntArray, FloatArray]:
+def candidates(
+    members: Sequence[Scorer], query: Query, hidden: IntArray, pool: int = POOL
+) -> tuple[IntArray, FloatArray]:
     """The best items of each member, in row order, and (members, items) the parts of a blend of equal weights 1.
 
     What none of them has among its best is never among the best of a blend's list, or nearly so.
     """
-    parts = _scaled([member.scores(query) for member in members], [1.0] * len(members))
+    parts = scaled([member.scores(query) for member in members], [1.0] * len(members))
     parts[:, hidden[(hidden >= 0) & (hidden < parts.shape[1])]] = 0.0
-    best = [Ranking.top(part, POOL, above=0.0).items for part in parts]
+    best = [Ranking.top(part, pool, above=0.0).items for part in parts]
     rows = np.unique(np.concatenate(best)).astype(np.int32)
     return rows, parts[:, rows]
 
@@ -118,19 +167,17 @@ def _candidates(members: Sequence[Scorer], query: Query, hidden: IntArray) -> tu
 class _Judge:
     """Mean NDCG@k of any weights over lists that were made once."""
 
-    def __init__(
-        self, candidates: Sequence[tuple[IntArray, FloatArray]], cases: Sequence[tuple[Query, IntArray]], k: int
-    ) -> None:
-        width = max(1, *(rows.size for rows, _ in candidates))
+    def __init__(self, found: Sequence[tuple[IntArray, FloatArray]], wanted: Sequence[IntArray], k: int) -> None:
+        width = max(1, *(rows.size for rows, _ in found))
         self._k = min(k, width)
-        self._parts = np.zeros((len(candidates[0][1]), len(cases), width), np.float32)  # (members, cases, candidates)
-        self._wanted = np.zeros((len(cases), width), np.bool_)
-        for at, (rows, parts) in enumerate(candidates):
+        self._parts = np.zeros((len(found[0][1]), len(found), width), np.float32)  # (members, cases, candidates)
+        self._wanted = np.zeros((len(found), width), np.bool_)
+        for at, (rows, parts) in enumerate(found):
             self._parts[:, at, : rows.size] = parts
-            self._wanted[at, : rows.size] = np.isin(rows, cases[at][1])
+            self._wanted[at, : rows.size] = np.isin(rows, wanted[at])
         self._discount = 1.0 / np.log2(np.arange(2, k + 2))
         ideal = np.cumsum(self._discount)
-        self._ideal = ideal[[min(np.unique(wanted).size, k) - 1 for _, wanted in cases]]  # (cases,)
+        self._ideal = ideal[[min(np.unique(rows).size, k) - 1 for rows in wanted]]  # (cases,)
 
     def ndcg(self, weights: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
         scores = np.tensordot(weights.astype(np.float32), self._parts, axes=1)  # (cases, candidates)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from endcap.errors import ConfigError, ModelError, NotFittedError
-from endcap.features.interactions import matrix
+from endcap.features.interactions import matrix, sound, sound_weights
 from endcap.protocols import Arrays
 from endcap.types import BoolArray, FloatArray, IntArray, Interactions, Query, Ranking, Vocabulary
 
@@ -57,6 +57,7 @@ class ItemKNN:
         _check(self.settings)
 
     def fit(self, interactions: Interactions) -> Self:
+        interactions = sound(interactions)
         table = matrix(interactions if self.settings.by == "user" else _by_session(interactions))
         table.data /= max(float(interactions.weight.mean()), 1e-12) if len(interactions) else 1.0  # BM25 has a scale
         features = self._weighted(table).T.tocsr()  # (items, groups)
@@ -120,7 +121,7 @@ class ItemKNN:
         age = np.arange(query.history.size - 1, -1, -1)
         strength = (self.settings.decay**age).astype(np.float32)
         if query.weights.size:
-            strength *= query.weights
+            strength *= sound_weights(query.weights)
         known = self._known(query)
         return query.history[known], strength[known]
 

@@ -51,6 +51,8 @@ class Manifest:
     """The shop's own sentences for reasons, by language and name, where a language model has worded them."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """On the validation split, before the last fit."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By the name of a metric: its 95 % interval over the cases of that split."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """The configuration that it was made with."""
     sha256: Mapping[str, str] = field(default_factory=dict)

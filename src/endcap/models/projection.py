@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from endcap.errors import ConfigError, ModelError, NotFittedError
-from endcap.features.interactions import visit_shares
+from endcap.features.interactions import sound_weights, visit_shares
 from endcap.features.joined import Features, Joined
 from endcap.features.selection import Selection, pair_marginals, select
 from endcap.protocols import Arrays
@@ -56,7 +56,7 @@ class ProjectionSettings:
     """This share of the mean variance is added to the variance of every feature before whitening."""
     rank: int = 128
     """Directions of M that are kept, the strongest first: so many numbers an item are held in memory."""
-    recent: int = 50
+    recent: int = 100
     """Events of the history that speak."""
     decay: float = 0.98
     """An event counts ``decay`` times as much as the one after it."""
@@ -155,7 +155,7 @@ class Projection:
         places = inside[self._has[query.history[inside]]][-self.settings.recent :]
         shares = self.settings.decay ** np.arange(places.size - 1, -1, -1)
         if query.weights.size:
-            shares *= query.weights[places]
+            shares *= sound_weights(query.weights[places])
         return places, (shares / max(float(shares.sum()), 1e-12)).astype(np.float32)
 
     def _said(self, rows: IntArray) -> FloatArray:

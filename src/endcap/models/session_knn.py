@@ -205,7 +205,8 @@ def _check(settings: SessionKNNSettings) -> None:
 
 @compiled(
     "Tuple((int32[::1], float64[::1], float64[::1]))"
-    "(Array(int32, 1, 'C', True), Array(int64, 1, 'C', True), Array(float64, 1, 'C', True), int64)"
+    "(Array(int32, 1, 'C', True), Array(int64, 1, 'C', True), Array(float64, 1, 'C', True), int64)",
+    on_request=True,
 )
 def _similar(heard: IntArray, edges: TimeArray, weights: Numbers, own: int) -> tuple[IntArray, Numbers, Numbers]:
     """Every session that holds an item of the visit, but ``own``; in the order in which they are met.
@@ -244,7 +245,7 @@ def _ahead(similarity: Numbers, sessions: IntArray, one: int, other: int) -> boo
     return bool(similarity[one] > similarity[other])
 
 
-@compiled("int64[::1](Array(float64, 1, 'C', True), Array(int32, 1, 'C', True), int64)")
+@compiled("int64[::1](Array(float64, 1, 'C', True), Array(int32, 1, 'C', True), int64)", on_request=True)
 def _best(similarity: Numbers, sessions: IntArray, n: int) -> TimeArray:
     """The places of the ``n`` most similar; of equal ones those that began later. In no order.
 
@@ -270,7 +271,10 @@ def _best(similarity: Numbers, sessions: IntArray, n: int) -> TimeArray:
     return order[:n]
 
 
-@compiled("float64[::1](Array(int32, 1, 'C', True), Array(int32, 1, 'C', True), Array(float64, 1, 'C', True))")
+@compiled(
+    "float64[::1](Array(int32, 1, 'C', True), Array(int32, 1, 'C', True), Array(float64, 1, 'C', True))",
+    on_request=True,
+)
 def _summed(position: IntArray, item: IntArray, voice: Numbers) -> Numbers:
     """(rows,) for each item the sum of ``voice[position]`` where it is."""
     said = np.zeros(item.max() + 1 if item.size else 0, np.float64)
@@ -279,7 +283,9 @@ def _summed(position: IntArray, item: IntArray, voice: Numbers) -> Numbers:
     return said
 
 
-@compiled("float32[::1](Array(float64, 1, 'C', True), Array(float32, 1, 'C', True), int64, float64, float64)")
+@compiled(
+    "float32[::1](Array(float64, 1, 'C', True), Array(float32, 1, 'C', True), int64, float64, float64)", on_request=True
+)
 def _emphasised(said: Numbers, often: FloatArray, count: int, lift: float, shrink: float) -> FloatArray:
     """(rows,) ``said`` times ``1 + log(count / often)`` where ``count`` is not 0, over ``(often + shrink) ** lift``."""
     result = np.zeros(said.size, np.float32)

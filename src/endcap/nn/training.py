@@ -63,7 +63,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What surrounds a training and changes nothing in it, but for ``augment``."""
+    """What surrounds a training and changes nothing in it, but for ``augment`` and ``after_step``."""
 
     folder: Path | None = None
     """Where checkpoints go; one that is there is taken up. None: nothing is kept."""
@@ -72,6 +72,8 @@ class Around:
     board: Path | None = None
     """Where TensorBoard finds loss, learning rate, length of the gradient and metrics."""
     augment: Augment | None = None
+    after_step: Callable[[nn.Module, float], None] | None = None
+    """Changes the weights after each step, by its learning rate: a projection, a penalty that no gradient has."""
     epoch_over: Callable[[Epoch], None] | None = None
     """Called after each epoch, with its figures."""
 
@@ -181,6 +183,9 @@ class _Run:
             self._check(total / weight, norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            if self.around.after_step is not None:
+                with torch.no_grad():
+                    self.around.after_step(self.model, rate)
             figures = {"loss": total / weight, "learning_rate": rate, "gradient_norm": norm}
             self._show(self.at.step + 1, figures)
         self.at.step, self.at.within = self.at.step + 1, self.at.within + 1
@@ -240,7 +245,7 @@ class _Run:
         self._note(found)
         at.done = at.epoch >= self.settings.epochs or (bool(found) and 0 < self.settings.patience <= at.waited)
         self._keep()
-        self._show(at.step, {f"held_out/{name}": value for name, value in found.items()})
+        self._show(at.step, {name if "/" in name else f"held_out/{name}": value for name, value in found.items()})
         if self.around.epoch_over is not None:
             self.around.epoch_over(over)
 

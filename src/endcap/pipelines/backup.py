@@ -29,7 +29,7 @@ CONTENTS = "backup.json"
 """The last member of an archive: a list of all others, so that what was cut off is noticed."""
 FORMAT = 1
 LOG = "log/endcap.db"
-FOLDERS = ("models", "encoders", "vectors", "reports")
+FOLDERS = ("models", "labelled", "encoders", "vectors", "reports")
 """Archived whole; of ``state`` the newest snapshot that the log has caught up with; ``cache`` is left out."""
 
 
@@ -104,8 +104,7 @@ def _write(part: Path, home: Path, log: Path, now_ms: int, progress: Progress) -
 
 def _sources(home: Path, offset: int) -> Iterator[tuple[str, Path]]:
     """Everything but the log, by its name in the archive."""
-    config = home / "config.toml"
-    if config.is_file():
+    for config in sorted(home.glob("*.toml")):  # settings, and what was tuned
         yield config.name, config
     snapshots = [path for path in Home(home).state.glob("*.npz") if path.stem.isdecimal() and int(path.stem) <= offset]
     for path in sorted(snapshots)[-1:]:

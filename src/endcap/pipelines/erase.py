@@ -13,25 +13,32 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
+import msgspec
+
 from endcap.config import Home
-from endcap.errors import HomeError
+from endcap.errors import HomeError, ModelError, NotFoundError
 from endcap.events.erasing import erased_under, erasures, last_number
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.log import entries, to_entry, to_record
 from endcap.events.schema import Event
 from endcap.events.served import Served
+from endcap.models.tabular import CARD, Card, pack_card, read_card
+from endcap.pipelines.ladder import Ladder
 from endcap.pipelines.person import Finder, Person, find
 from endcap.pipelines.report import write_file
-from endcap.pipelines.underway import note, noted, sweep
+from endcap.pipelines.restart import entry_bytes
+from endcap.pipelines.underway import last_swept, note, noted, sweep
 from endcap.protocols import Log
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State, apply
-from endcap.state.snapshot import digest
+from endcap.state.snapshot import digest, snapshots
 from endcap.types import Entry, Progress, Record, Rewrite
 
 MOST_BESIDE_BYTES = 2 * 10**9
@@ -93,6 +100,8 @@ class Receipt:
     """Files of the cache folder that were deleted."""
     exports: int = 0
     """Files with their data, made for a request through Shopify, that were deleted."""
+    tables: int = 0
+    """Models of labelled tables out of which their ids were taken: to them they are unknown."""
     damaged: tuple[int, ...] = ()
     """Entries that nobody could read any more. They may have been theirs, so they went too."""
     compacted: bool = True
@@ -126,7 +135,8 @@ class _Cut:
     """What goes, and the state without it, up to some entry."""
 
     state: State
-    changes: dict[int, Record | None] = field(default_factory=dict)
+    changes: dict[int, Record | None]
+    ladder: Ladder
     events: Counter[str] = field(default_factory=Counter)
     lists: int = 0
 
@@ -136,6 +146,7 @@ class _Cut:
         for entry in stream:
             if entry.offset in taken or len(segment) >= _SEGMENT:
                 apply_batch(self.state, segment)
+                self.ladder.pass_by(self.state)
                 segment = []
             if entry.offset in taken:
                 self._take(entry)
@@ -174,7 +185,7 @@ def erase(job: Job, people: Sequence[Person], now_ms: int, progress: Progress) -
     receipt = Receipt(None, now_ms, hashes)
     while (done := _rewritten(job, people, receipt, progress)) is None:
         pass  # who came in meanwhile changes whose the older entries are: look again
-    done = replace(done, exports=_drop_exports(job.home.exports, people))
+    done = replace(done, exports=_drop_exports(job.home.exports, people), tables=_drop_ids(job.home.labelled, people))
     if done.number is None and not job.home.erasure_pending.exists():
         progress(_STEPS, _STEPS)
         return done
@@ -236,13 +247,21 @@ def _rewritten(job: Job, people: Sequence[Person], receipt: Receipt, progress: P
     first = min(taken)
     before = _digest_at(job, last)
     progress(2, _STEPS)
-    cut = _Cut(job.snapshot(first - 1))
-    cut.fold(_up_to(job.log, cut.state.offset, last), taken)
-    found = replace(receipt, first=first, offset=last, before=before, after=digest(cut.state))
-    progress(3, _STEPS)
-    done = _commit(job, finder, cut, found)
+    state, changes = job.snapshot(first - 1), dict[int, Record | None]()
+    with Ladder(job.home.state, partial(_to_be, job.log, changes), state.offset, last) as ladder:
+        cut = _Cut(state, changes, ladder)
+        cut.fold(_up_to(job.log, state.offset, last), taken)
+        found = replace(receipt, first=first, offset=last, before=before, after=digest(state))
+        progress(3, _STEPS)
+        done = _commit(job, finder, cut, found)
     progress(4, _STEPS)
     return done
+
+
+def _to_be(log: Log, changes: Mapping[int, Record | None], offset: int) -> bytes | None:
+    """The bytes at ``offset`` once ``changes`` are in ``log``."""
+    change = changes.get(offset)
+    return entry_bytes(log, offset) if change is None else change.data
 
 
 def _digest_at(job: Job, offset: int) -> str:
@@ -263,7 +282,8 @@ def _commit(job: Job, finder: Finder, cut: _Cut, found: Receipt) -> Receipt | No
         if overtaken or finder.strangers or now_taken - new != taken:
             return None
         cut.fold((to_entry(*one) for one in tail), now_taken)
-        bodies.append(_body(found, last_number(job.log) + 1, cut, finder.damaged))
+        number = max(last_number(job.log), last_swept(job.home.erasure_lists)) + 1
+        bodies.append(_body(found, number, cut, finder.damaged))
         note(job.home.erasure_lists, bodies[0].number, finder.names(), job.new_key())
         return Rewrite(cut.changes, [to_record(bodies[0])])
 
@@ -273,6 +293,7 @@ def _commit(job: Job, finder: Finder, cut: _Cut, found: Receipt) -> Receipt | No
         return None
     body, entry = bodies[0], offsets[0]
     apply(cut.state, Entry(entry, body.time, body))
+    cut.ladder.put_up(entry)
     lists = _lists_under_way(job)
     snapshots = _drop_snapshots(job)
     job.keep(cut.state)
@@ -322,9 +343,9 @@ def _up_to(log: Log, after: int, last: int) -> Iterator[Entry]:
 def _drop_snapshots(job: Job) -> int:
     """Delete the snapshots, also half written ones, that an erasure has taken something from; how many."""
     dropped = 0
-    for path in job.home.state.glob("*.npz"):
-        if path.stem.isdecimal() and erased_under(job.log, int(path.stem)):
-            path.unlink(missing_ok=True)
+    for one in snapshots(job.home.state):
+        if erased_under(job.log, one.offset, one.since):
+            one.path.unlink(missing_ok=True)
             dropped += 1
     for path in job.home.state.glob("*.part"):
         path.unlink(missing_ok=True)
@@ -343,6 +364,27 @@ def _drop_exports(folder: Path, people: Sequence[Person]) -> int:
             path.unlink(missing_ok=True)
             gone += 1
     return gone
+
+
+def _drop_ids(models: Path, people: Sequence[Person]) -> int:
+    """Take the ids of ``people`` out of the models of labelled tables; out of how many."""
+    ids = {name for one in people for name in (one.user_id, one.visitor_id) if name is not None}
+    changed = 0
+    for folder, card in _tables(models).items():
+        coding = card.coding.without(ids)
+        if coding != card.coding:
+            write_file(folder / CARD, pack_card(msgspec.structs.replace(card, coding=coding)))
+            changed += 1
+    return changed
+
+
+def _tables(models: Path) -> dict[Path, Card]:
+    """By folder the models of labelled tables that can be read."""
+    found = {}
+    for path in sorted(models.glob(f"*/{CARD}")):
+        with suppress(ModelError, NotFoundError):
+            found[path.parent] = read_card(path.parent)
+    return found
 
 
 def _drop_examples(reports: Path) -> int:
@@ -373,7 +415,7 @@ def _unreached(home: Home) -> tuple[str, ...]:
     ours = {home.log, home.spool, home.erasure_pending, home.erasure_lists, home.lock, home.erasure_key}
     ours.add(home.path / "config.toml")
     ours |= {home.log.with_name(home.log.name + end) for end in _SQLITES}
-    nobodys = {home.models, home.encoders, home.vectors, home.state, home.cache}
+    nobodys = {home.models, home.encoders, home.vectors, home.state, home.cache, *_tables(home.labelled)}
     return tuple(
         str(path)
         for path in sorted(home.path.rglob("*"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from endcap.events.log import to_entry
+from endcap.events.log import original, to_entry
 from endcap.events.schema import EVENT_TYPES, Event
 from endcap.events.served import Served
 from endcap.pipelines.person import Person, entries_of, find
@@ -76,7 +76,7 @@ def export(log: Log, state: State, person: Person, now_ms: int) -> Export:
     finder, _ = find(log, [person])
     events, served = [], []
     for offset, record in entries_of(log, finder.taken()):
-        body = to_entry(offset, record).body
+        body = to_entry(offset, original(record)).body
         if isinstance(body, Event):
             events.append(_event(body))
         elif isinstance(body, Served):

@@ -13,6 +13,7 @@ from endcap.backends.log.salvage import Looked, look, mend
 from endcap.backends.log.wal import keep_damaged
 from endcap.config import Home
 from endcap.errors import HomeError
+from endcap.state.snapshot import snapshots
 
 _logger = logging.getLogger(__name__)
 
@@ -36,11 +37,11 @@ def repair(home: Home, lock: Callable[[], IO[str]] | None) -> Repaired:
         return Repaired(look(home.log), None)
     with closing(lock()):
         keep_damaged(home.log)
-        snapshots = {int(path.stem): path for path in home.state.glob("*.npz")}
-        found, kept = mend(home.log, max(snapshots, default=0))
-        for offset, path in snapshots.items():
-            if not found.sound and offset >= found.first:
-                path.unlink(missing_ok=True)
+        states = snapshots(home.state)
+        found, kept = mend(home.log, max((one.since for one in states), default=0))
+        for one in states:
+            if not found.sound and one.offset >= found.first:
+                one.path.unlink(missing_ok=True)
     return Repaired(found, kept)
 
 

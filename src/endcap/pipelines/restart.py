@@ -16,12 +16,13 @@ from endcap.config import Config, Home
 from endcap.errors import HomeError
 from endcap.events.erasing import erased_under, erasures
 from endcap.events.log import entries, is_unreadable
+from endcap.pipelines.ladder import Ladder
 from endcap.pipelines.report import write_file
 from endcap.protocols import Log
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
 from endcap.state.snapshot import load as load_snapshot
-from endcap.state.snapshot import maker, proof
+from endcap.state.snapshot import maker, proof, snapshots, thin_out
 from endcap.state.snapshot import save as save_snapshot
 from endcap.types import Progress
 
@@ -61,9 +62,15 @@ def replayed(home: Path, config: Config, log: Log, progress: Progress | None = N
 
 
 def replayed_at(home: Path, config: Config, log: Log, offset: int) -> State:
-    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it."""
-    state = snapshot_of(home, config, log, offset)
-    fold_on(state, log, until=offset)
+    """The state as it was when ``offset`` was the newest entry: a snapshot of before, and what came after it.
+
+    Where that is long, it leaves snapshots on its way for who asks next.
+    """
+    state, since = snapshot_of(home, config, log, offset), log.last_offset()
+    with Ladder(Home(home).state, partial(entry_bytes, log), state.offset, offset) as ladder:
+        fold_on(state, log, until=offset, pass_by=ladder.pass_by)
+        if ladder.put_up(since):
+            thin_out(Home(home).state)
     return state
 
 
@@ -77,13 +84,19 @@ def snapshot_of(home: Path, config: Config, log: Log, until: int | None = None) 
     return snapshot_of(home, config, log, min(mended) - 1) if mended else state
 
 
-def is_outdated(log: Log, offset: int) -> bool:
-    """Whether somebody was erased since the log had ``offset`` as its newest entry."""
-    return bool(erased_under(log, offset))
+def is_outdated(log: Log, offset: int, since: int | None = None) -> bool:
+    """Whether somebody was erased from ``log`` up to ``offset`` since its newest entry was ``since``, or ``offset``."""
+    return bool(erased_under(log, offset, since))
 
 
-def fold_on(state: State, log: Log, until: int | None = None, progress: Progress | None = None) -> None:
-    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end.
+def fold_on(
+    state: State,
+    log: Log,
+    until: int | None = None,
+    progress: Progress | None = None,
+    pass_by: Callable[[State], None] = lambda _: None,
+) -> None:
+    """Apply what ``log`` holds after ``state``, up to ``until`` or to its end; ``pass_by`` sees it on the way.
 
     Raises HomeError where an entry that can be read cannot be applied.
     """
@@ -95,8 +108,10 @@ def fold_on(state: State, log: Log, until: int | None = None, progress: Progress
         except Exception as error:  # whatever it was: who waits must learn where, and what to do
             raise HomeError(
                 f"the log cannot be folded beyond entry {state.offset:,} ({error!r:.200}): start the version of Endcap "
-                "that wrote what follows, or restore a backup from before it, and report this"
+                "that wrote what follows, or stop the server and run 'endcap repair --fold', which sets aside the "
+                "entries that break it; and report this"
             ) from error
+        pass_by(state)
         if progress is not None:
             progress(state.offset - start, last - start)
 
@@ -128,7 +143,7 @@ def await_eraser(home: Path, log: Log, until: int) -> None:
     if erased is None:
         return
     for _ in range(round(ERASER_SECONDS / LOOK_AGAIN_SECONDS)):
-        if any(erased <= int(path.stem) <= until for path in Home(home).state.glob("*.npz")):
+        if any(erased <= one.offset <= until for one in snapshots(Home(home).state)):
             return
         time.sleep(LOOK_AGAIN_SECONDS)
 
@@ -160,9 +175,9 @@ def drop_outdated(home: Path, log: Log) -> None:
     for part in Home(home).state.glob("*.part"):
         if not _is_running(part.name.split(".")[-2]):
             part.unlink(missing_ok=True)
-    for path in Home(home).state.glob("*.npz"):
-        if path.stem.isdecimal() and is_outdated(log, int(path.stem)):
-            path.unlink(missing_ok=True)
+    for one in snapshots(Home(home).state):
+        if is_outdated(log, one.offset, one.since):
+            one.path.unlink(missing_ok=True)
 
 
 def _is_running(process: str) -> bool:

@@ -60,7 +60,13 @@ def noted(path: Path, log: Log) -> Noted:
     """What is noted at ``path`` of erasures that ``log`` holds."""
     notes = _read(path.read_bytes()) if path.is_file() else []
     found = ((one, log.find(f"{ERASURE_KEY}{one.erasure}")) for one in notes)
-    return [(one, entry[0]) for one, entry in found if entry is not None]
+    return [(one, entry[0]) for one, entry in found if entry is not None and one.names]
+
+
+def last_swept(path: Path) -> int:
+    """The newest erasure of which ``sweep`` was done: its number is used, even if the log should lose it. 0: none."""
+    notes = _read(path.read_bytes()) if path.is_file() else []
+    return max((one.erasure for one in notes if not one.names), default=0)
 
 
 def sweep(path: Path, log: Log, found: Noted) -> int:
@@ -77,9 +83,15 @@ def sweep(path: Path, log: Log, found: Noted) -> int:
     if gone:
         log.rewrite(log.last_offset(), lambda _: Rewrite(dict.fromkeys(gone)))
     if found:
-        done = {one.erasure for one, _ in found}
-        _change(path, lambda notes: [one for one in notes if one.erasure not in done])
+        _change(path, lambda notes: _without({one.erasure for one, _ in found}, notes))
     return len(gone)
+
+
+def _without(done: set[int], notes: list[Note]) -> list[Note]:
+    """``notes`` without the names of those that are ``done``, of which the newest number stays."""
+    empty = {one.erasure for one in notes if not one.names} | done
+    left = [one for one in notes if one.erasure not in empty]
+    return [*left, Note(max(empty), b"", frozenset())]
 
 
 def bring_in(spool: Spool, path: Path, log: Log) -> None:

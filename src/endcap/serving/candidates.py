@@ -18,7 +18,7 @@ from endcap.serving.contents import Contents
 from endcap.serving.engine import ServingModel
 from endcap.state.fold import State
 
-PERSONAL = ("session_knn", "itemknn", "als", "content", "projection")
+PERSONAL = ("session_knn", "transitions", "itemknn", "ease", "als", "content", "projection")
 """Members that follow from the visitor's history, and can say which item of it speaks for a proposal."""
 SIMILAR = {"content": 0.6, "itemknn": 0.4}
 TOGETHER = replace(BOUGHT_TOGETHER, items=10)

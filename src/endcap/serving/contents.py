@@ -1,7 +1,7 @@
-"""What the items say and show, kept ready for similarity and search: vectors by meaning, n-grams by letters.
+"""What the items say and show, kept ready for similarity and search: vectors by meaning, words, n-grams by letters.
 
 An item is encoded once, off the request path; until its vector is there it is found by its letters and
-proposed by what people do with it.
+proposed by its words and by what people do with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from endcap.catalog.items import Item
 from endcap.encoders.cache import ItemVectors, VectorStore
 from endcap.encoders.fusion import joined
 from endcap.features.text import NgramIndex
+from endcap.features.words import WordIndex
 from endcap.protocols import Encoder, ImageEncoder
 from endcap.types import FloatArray, IntArray, Progress
 
@@ -61,11 +62,14 @@ class Reading:
 
 
 class Contents:
-    """Vectors and letters of the listed items, by row."""
+    """Vectors, words and letters of the listed items, by row."""
 
-    def __init__(self, reading: Reading, letters: NgramIndex | None = None) -> None:
+    def __init__(self, reading: Reading, letters: NgramIndex | None = None, words: WordIndex | None = None) -> None:
         self.reading = reading
         self.letters = NgramIndex() if letters is None else letters
+        """Of the titles, for search: a mistyped word is near to what was meant."""
+        self.words = WordIndex() if words is None else words
+        """Of all that is said of an item, for similarity."""
         self.texts = ItemVectors(reading.queries.dim)
         """What search compares with."""
         self.images = None if reading.images is None else ItemVectors(reading.images.dim)
@@ -79,11 +83,12 @@ class Contents:
         """Take in the whole catalogue; encodes what was not encoded before."""
         for row, item in listed:
             self.letters.add(row, item.title)
+            self.words.put(row, item)
         self.encode_all(listed, progress)
         self._waiting.clear()
 
     def encode_all(self, listed: Sequence[tuple[int, Item]], progress: Progress | None = None) -> None:
-        """The same without the letters, and without forgetting what has changed meanwhile."""
+        """The same without letters and words, and without forgetting what has changed meanwhile."""
         rows = np.array([row for row, _ in listed], np.int32)
         self.put(rows, self.encode([item for _, item in listed], progress))
 
@@ -93,8 +98,8 @@ class Contents:
         self.reading.load()
 
     def succeeded_by(self, reading: Reading) -> Contents:
-        """Contents by other encoders, still empty, with the same letters. What changes here waits there too."""
-        self._successor = Contents(reading, self.letters)
+        """Contents by other encoders, without vectors, with the same words and letters. Changes here wait there too."""
+        self._successor = Contents(reading, self.letters, self.words)
         return self._successor
 
     def change(self, row: int, item: Item | None) -> None:
@@ -103,6 +108,7 @@ class Contents:
             self.letters.remove(row)
         else:
             self.letters.add(row, item.title)
+        self.words.put(row, item)
         self._note(row, item)
 
     def _note(self, row: int, item: Item | None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from endcap.backends.trace.off import NoTracer
 from endcap.catalog.items import KINDS, ItemChange
 from endcap.catalog.rules import RuleChange
+from endcap.compiled import get_ready
 from endcap.encoders.packing import unpacked
 from endcap.errors import InvalidFieldError
 from endcap.explain.evidence import Witnesses
@@ -140,6 +141,7 @@ class Engine:
 
     def warm(self, now: int) -> None:
         """Get ready: what is made once a start, so that the first request is as quick as the next."""
+        get_ready()
         self.visibility.warm(now)
         listed = self.state.shop.listed_items()
         if listed:

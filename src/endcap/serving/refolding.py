@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from endcap.state.fold import State
@@ -24,6 +25,8 @@ class Refolding:
         """Why the state is not what the log adds up to, and what to do; None while it is, or is being mended."""
         self.failures = 0
         """Folds in a row that failed."""
+        self.folds = Counter(ok=0, failed=0)
+        """Since the start."""
         self._timer = timer
         self._next = self._said = timer() - RETRY_SECONDS
 
@@ -46,6 +49,7 @@ class Refolding:
         """A fold failed after ``seconds``: the state that serves stays, for some time."""
         pause = min(max(RETRY_SECONDS * 2**self.failures, PAUSE_TIMES * seconds), MOST_SECONDS)
         self.failures += 1
+        self.folds["failed"] += 1
         self._next = self._timer() + pause
         self.problem = f"the state is not what the log adds up to, and it cannot be folded again: {error}"
         _logger.warning("state not folded again", extra={"reason": str(error), "next_seconds": round(pause, 1)})
@@ -53,4 +57,5 @@ class Refolding:
     def done(self, seconds: float) -> None:
         """The state is what the log adds up to; that took ``seconds``, and a next fault waits so that it takes few."""
         self.failures, self.problem = 0, None
+        self.folds["ok"] += 1
         self._next = self._timer() + min(PAUSE_TIMES * seconds, MOST_SECONDS)

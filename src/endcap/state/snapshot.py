@@ -12,7 +12,7 @@ import os
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,18 @@ APART = 100_000
 MOST = 10
 """Snapshots in all."""
 
+
+@dataclass(frozen=True, slots=True, order=True)
+class Snapshot:
+    """A file with the state at one entry."""
+
+    offset: int
+    """The newest entry in it."""
+    since: int
+    """It holds nobody whom an erasure up to this entry of the log took away."""
+    path: Path
+
+
 Newest = Callable[[int], bytes | None]
 """The bytes of the log's entry at an offset; None if there is none. Tells one log from another."""
 
@@ -43,22 +55,47 @@ def save(state: State, folder: Path, newest: Newest) -> Path:
 
     Raises OSError if the disk refuses.
     """
-    arrays = _pack(state)
-    arrays["made"] = pack_json([_maker(state.config), _entry(newest, state.anchor), _digest(arrays)])
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{state.offset:020d}.npz"
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for a flag
-            file.flush()
-            os.fsync(file.fileno())
+        write(state, part, newest)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    for old in _superfluous(_newest_first(folder)):
-        old.unlink(missing_ok=True)
+    thin_out(folder)
     return path
+
+
+def write(state: State, path: Path, newest: Newest) -> None:
+    """Write ``state`` to ``path``; it is on the disk when this returns. Raises OSError if the disk refuses."""
+    arrays = _pack(state)
+    arrays["made"] = pack_json([_maker(state.config), _entry(newest, state.anchor), _digest(arrays)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for a flag
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def snapshots(folder: Path) -> list[Snapshot]:
+    """What is kept in ``folder``, the newest first."""
+    found = []
+    for path in folder.glob("*.npz"):
+        offset, _, since = path.stem.partition("-")
+        if offset.isdecimal() and (since or offset).isdecimal():
+            found.append(Snapshot(int(offset), int(since or offset), path))
+    return sorted(found, reverse=True)
+
+
+def thin_out(folder: Path) -> None:
+    """Delete all but the newest ones, and some of the older ones."""
+    for old in _superfluous(snapshots(folder)):
+        old.path.unlink(missing_ok=True)
+
+
+def name_since(offset: int, since: int) -> str:
+    """Of the file of a snapshot that is older than the log was when it was made: that had the entry ``since``."""
+    return f"{offset:020d}-{since:020d}.npz"
 
 
 def maker(config: StateConfig) -> str:
@@ -78,18 +115,18 @@ def load(
     config: StateConfig,
     newest: Newest,
     until: int | None = None,
-    outdated: Callable[[int], bool] = lambda _: False,
+    outdated: Callable[[int, int], bool] = lambda *_: False,
 ) -> State:
     """The state of the newest snapshot that may be trusted; the empty state if there is none.
 
     ``until``: of those that are not newer than this offset. ``outdated`` says of an offset whether the log up to it
-    has changed since: an erasure does that.
+    has changed since another: an erasure does that.
     """
-    for path in _newest_first(folder):
-        if (until is not None and int(path.stem) > until) or outdated(int(path.stem)):
+    for one in snapshots(folder):
+        if (until is not None and one.offset > until) or outdated(one.offset, one.since):
             continue
         try:
-            with path.open("rb") as file:  # opened here, because np.load leaves a torn file open
+            with one.path.open("rb") as file:  # opened here, because np.load leaves a torn file open
                 stored = np.load(file, allow_pickle=False)
                 arrays = {name: stored[name] for name in stored.files}
             maker, entry, checksum = unpack_json(arrays.pop("made"))
@@ -101,20 +138,13 @@ def load(
     return State(config)
 
 
-def _superfluous(paths: list[Path]) -> list[Path]:
-    """Those of ``paths``, the newest first, that need not stay."""
-    kept, rest = paths[:NEWEST], []
-    for path in paths[NEWEST:]:
-        far = int(kept[-1].stem) - int(path.stem) >= APART
-        if far and len(kept) < MOST:
-            kept.append(path)
-        else:
-            rest.append(path)
-    return rest
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.npz"), reverse=True)
+def _superfluous(found: list[Snapshot]) -> list[Snapshot]:
+    """Those of ``found``, the newest first, that need not stay."""
+    older, stay = found[NEWEST:], list[Snapshot]()
+    for one in reversed(older):  # from the oldest on, so that those that stay are the same the next time
+        if one.offset - (stay[-1].offset if stay else 0) >= APART:
+            stay.append(one)
+    return [one for one in older if one not in stay[NEWEST - MOST :]]
 
 
 def _maker(config: StateConfig) -> str:

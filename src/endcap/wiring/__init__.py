@@ -5,7 +5,7 @@ from threadpoolctl import threadpool_limits
 from endcap.wiring.encoders import contents_of, reading
 from endcap.wiring.engines import attribution, open_engine, recommend, served_again, why_at, why_served
 from endcap.wiring.home import clock, new_id, open_log
-from endcap.wiring.jobs import erase, evaluation_kit, export, repair, replay, train
+from endcap.wiring.jobs import erase, evaluation_kit, export, repair, replay, set_aside, train
 from endcap.wiring.llm import advice, describe
 from endcap.wiring.models import LEARNERS, UNTRAINED, blend_members, chosen_models, load_model, no_themes, serving_model
 from endcap.wiring.shop import open_live, shop_of
@@ -35,6 +35,7 @@ __all__ = [
     "replay",
     "served_again",
     "serving_model",
+    "set_aside",
     "shop_of",
     "train",
     "why_at",

@@ -17,8 +17,10 @@ from endcap.evaluation.past import Past
 from endcap.events.log import to_record
 from endcap.features.behaviour import Nearest, check_ways
 from endcap.models.persistence import Manifest
+from endcap.pipelines import aside as setting
 from endcap.pipelines import erase as erasing
 from endcap.pipelines import export as exporting
+from endcap.pipelines.aside import Aside
 from endcap.pipelines.evaluate import Factory, Kit
 from endcap.pipelines.locking import lock
 from endcap.pipelines.person import Person
@@ -57,7 +59,7 @@ def train(
 
         def prepare(state: State) -> None:
             changed = [(row, item) for row, item in state.shop.listed_items() if encoded.get(row) is not item]
-            contents.encode_all(changed, encoding)
+            contents.fill(changed, encoding)
             encoded.update(changed)
 
         workshop = Workshop(
@@ -65,7 +67,7 @@ def train(
             models_dir=Home(home).models,
             config=replace(config, train=settings),
             encoders=contents.reading.names,
-            members=lambda state: only(names, blend_members(state, contents.vectors, settings)),
+            members=lambda state: only(names, blend_members(state, contents.vectors, settings, contents.words)),
             learners=[name for name in LEARNERS if name in names],
             prepare=prepare,
             keep=lambda state: keep_snapshot(home, state, log),
@@ -95,7 +97,8 @@ def evaluation_kit(home: Path | None, config: Config) -> Kit:
 
     def factory(name: str) -> Factory:
         def make(past: Past) -> Scorer:
-            model = blend_members(past.state, past.vectors, config.train)[name]
+            words = None if past.vectors is None else past.words
+            model = blend_members(past.state, past.vectors, config.train, words)[name]
             return cast(Learner, model).fit(past.interactions) if name in LEARNERS else model
 
         return make
@@ -173,3 +176,12 @@ def export(
 def repair(home: Path, *, look_only: bool = False) -> Repaired:
     """Read the whole log; where something cannot be read, make it anew of all that can."""
     return repair_log(Home(home), None if look_only else partial(lock, home))
+
+
+def set_aside(home: Path, config: Config, progress: Progress, *, look_only: bool = False) -> Aside:
+    """Set aside the entries that break the fold, and take back those that no longer do. Raises HomeError."""
+    with ExitStack() as held:
+        if not look_only:
+            held.enter_context(closing(lock(home)))
+        log = held.enter_context(closing(existing_log(home)))
+        return setting.set_aside(home, config, log, progress, look_only=look_only)

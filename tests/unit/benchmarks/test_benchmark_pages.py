@@ -69,6 +69,14 @@ def test_what_themes_and_a_language_model_bring_is_what_was_measured() -> None:
     assert filled(page, "llm", llm.figures(asked)) == page
 
 
+def test_words_belong_together_as_far_as_titles_hold_both() -> None:
+    titles = ["blue mug", "blue mug", "red lamp", "lamp"]
+    assert interests.together([["blue", "mug"]], titles) == pytest.approx(1.0), "one never without the other"
+    assert interests.together([["blue", "lamp"]], titles) == -1.0, "never together"
+    # Of four titles one holds both, one holds red, two hold lamp: log((1/4) / (1/4 * 2/4)) / log 4.
+    assert interests.together([["red", "lamp"], ["mug"]], titles) == pytest.approx(0.5)
+
+
 def test_the_figures_of_a_cold_start_are_those_of_the_results() -> None:
     page = coldstart.PAGE.read_text(encoding="utf-8")
     cold = msgspec.json.decode((RESULTS / "coldstart.json").read_bytes(), type=coldstart.Results)

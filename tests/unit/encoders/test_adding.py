@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import subprocess
@@ -65,6 +66,21 @@ def test_a_plain_folder_of_transformers(tmp_path: Path, exported: Path) -> None:
 def test_a_folder_that_wants_lower_case(tmp_path: Path) -> None:
     add_folder(tmp_path, sentence_folder(tmp_path / "source", do_lower_case=True), "x")
     assert read_folder(tmp_path / "x").lower
+
+
+def test_lower_case_can_be_asked_for_and_changes_the_version_and_the_vectors(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    pieces = json.loads((sentence_folder(source) / "tokenizer.json").read_bytes())
+    pieces["normalizer"] = None
+    (source / "tokenizer.json").write_text(json.dumps(pieces))
+    said = add_folder(tmp_path / "said", source, "x")
+    asked = add_folder(tmp_path / "asked", source, "x", Overrides(lower=True))
+    assert (said.lower, asked.lower) == (False, True)
+    assert read_folder(tmp_path / "said" / "x").version != read_folder(tmp_path / "asked" / "x").version
+    shouted, small = OnnxTextEncoder(tmp_path / "asked" / "x").encode(["RED MUG", "red mug"])
+    np.testing.assert_array_equal(shouted, small)
+    shouted, small = OnnxTextEncoder(tmp_path / "said" / "x").encode(["RED MUG", "red mug"])
+    assert not np.array_equal(shouted, small)
 
 
 def ready(source: Path, exported: Path, out: Path) -> Path:

@@ -174,7 +174,8 @@ def test_session_asks_for_what_comes_after_a_prefix() -> None:
     early, past = fold(problem.early, StateConfig()), both(problem.early, problem.late)
     assert early.state.sessions.count == 9
     assert past.state.sessions.count == 10
-    assert asked(early, problem.validation(early)) == {"0": (["b"], ["?"], ["b"])}  # c was not known then
+    unknown = (["b"], ["?"], ["b"])  # neither c nor d was known then
+    assert asked(early, problem.validation(early)) == {"0": unknown, "1": unknown}
     questions = problem.test(past)
     assert asked(past, questions) == {"0": (["a", "b", "a"], ["c"], ["a", "b"]), "1": ([], ["?"], [])}
     first = questions.cases[0].query
@@ -182,6 +183,12 @@ def test_session_asks_for_what_comes_after_a_prefix() -> None:
     assert first.user == -1
     assert first.weights.tolist() == [1.0, 1.0, 1.0]
     assert first.now > max(e.time for e in problem.late)
+
+
+def test_a_session_that_validates_is_asked_at_every_step() -> None:
+    problem = session_problem([["a", "b"]] * 9 + [["a", "b", "a"]], Prefixes([["a"]], ["b"]))
+    early = fold(problem.early, StateConfig())
+    assert asked(early, problem.validation(early)) == {"0": (["a"], ["b"], ["a"]), "1": (["a", "b"], ["a"], ["a", "b"])}
 
 
 @pytest.mark.parametrize(("sessions", "targets"), [([], ["a"]), ([["a"]], [])])

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from endcap.evaluation.offline import Background, Case, Settings, Table, evaluate
 from endcap.evaluation.page import as_html
-from endcap.evaluation.plots import against, bars, serve_times
+from endcap.evaluation.plots import against, bars, exposure, groups, over_time, serve_times
 from endcap.evaluation.report import Report, as_good_as_best, as_json, as_text, headline, label, number, ordered
 from endcap.types import IntArray, Query, Ranking
 
@@ -160,7 +161,7 @@ def test_page_is_whole_and_loads_nothing() -> None:
     assert "good finds the most: Recall@20 1.0000 (1.0000 to 1.0000)." in text
     assert "poor<b>" in text  # a name is text, not markup
     assert "Recall@20 by group" in text
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 7
 
 
 def test_pictures_carry_the_page_s_colours_and_a_description() -> None:
@@ -168,13 +169,43 @@ def test_pictures_carry_the_page_s_colours_and_a_description() -> None:
         bars(TABLE.rows, "recall@20"),
         against(TABLE.rows, "coverage@20", "recall@20"),
         serve_times(TABLE.rows),
+        groups(TABLE.rows, "recall@20", REPORT.groups),
+        exposure(TABLE.rows, 6),
     ):
         assert svg.startswith('<svg role="img" aria-label="')
         assert "var(--accent)" in svg or "CPU time" in svg
-        assert "var(--ink)" in svg
+        assert "var(--ink)" in svg or "Lorenz" in svg
         assert not re.search(r"#0[1-5]0[1-5]0[1-5]", svg)
         assert "font-family" not in svg
         assert not re.search(r'<svg[^>]* (width|height)="', svg)
+
+
+def test_names_at_the_end_of_the_lines_do_not_cover_each_other() -> None:
+    halves = [("first", np.arange(40) < 20), ("second", np.arange(40) >= 20)]
+    svg = over_time([replace(TABLE.rows[1], model=f"model {at}") for at in range(4)], "recall@20", halves)
+    heights = sorted(float(y) for y in re.findall(r'x="[0-9.]+" y="([0-9.]+)"[^>]*>model \d<', svg))
+    assert min(b - a for a, b in pairwise(heights)) > 8
+
+
+def test_the_page_of_a_stream_shows_it() -> None:
+    spans = ((1_320_796_800_000, np.arange(40) < 20), (1_322_000_000_000, np.arange(40) >= 20))
+    html = as_html(replace(REPORT, over_time=spans))
+    assert "Along the stream" in html
+    assert "2011-11-22" in html
+    found = json.loads(as_json(replace(REPORT, over_time=spans)))["over_time"]
+    assert [(span["from_ms"], span["cases"]) for span in found] == [(1_320_796_800_000, 20), (1_322_000_000_000, 20)]
+
+
+def test_who_beats_whom_is_said_and_kept() -> None:
+    text = as_text(REPORT)
+    assert (
+        "Significant at 5 % (NDCG@20, paired bootstrap, Holm's correction over 3 comparisons): good beats poor<b>"
+        in text
+    )
+    pairs = json.loads(as_json(REPORT))["comparisons"]["pairs"]
+    significant = {(pair["better"], pair["worse"]): pair["significant"] for pair in pairs}
+    assert significant["good", "poor<b>"]
+    assert "no difference" in as_text(replace(REPORT, table=replace(TABLE, comparisons=TABLE.comparisons[2:])))
 
 
 def test_a_bar_is_as_long_as_its_figure() -> None:

@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.stats import ttest_rel
 
 from endcap.evaluation import significance
-from endcap.evaluation.significance import bootstrap_means, estimate, mean
+from endcap.evaluation.significance import bootstrap_means, compare, estimate, holm, mean
 
 
 def test_equals_resampling_case_by_case() -> None:
@@ -71,3 +74,49 @@ def test_nothing_at_all() -> None:
     nothing = estimate(float("nan"), np.array([np.nan]))
     assert math.isnan(nothing.low)
     assert math.isnan(nothing.high)
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_equals_the_definition(p_values: list[float]) -> None:
+    m = len(p_values)
+    order = sorted(range(m), key=lambda at: p_values[at])
+    expected = [0.0] * m
+    for place, at in enumerate(order):
+        expected[at] = max(min(1.0, (m - j) * p_values[order[j]]) for j in range(place + 1))
+    assert_allclose(holm(p_values), expected)
+
+
+def test_a_sure_difference_is_significant_and_equals_are_not() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random(500)
+    values = {"base": base, "same": base.copy(), "better": base + 0.05 + 0.1 * rng.normal(size=500)}
+    found = {(one.better, one.worse): one for one in compare(values, samples=1_000, seed=0)}
+    assert set(found) == {("better", "base"), ("better", "same"), ("base", "same")}
+    assert found["better", "base"].significant
+    assert found["better", "base"].difference.mean == pytest.approx((values["better"] - base).mean())
+    assert found["better", "base"].difference.low > 0
+    assert found["base", "same"].p == 1.0
+    assert not found["base", "same"].significant
+
+
+def test_of_twenty_equal_models_hardly_ever_one_beats_another() -> None:
+    wrong = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = {f"m{at}": (rng.random(200) < 0.2).astype(float) for at in range(6)}
+        wrong += any(one.significant for one in compare(values, samples=500, seed=seed))
+    assert wrong <= 4  # 5 % of 20, and luck; without the correction it is 10 and more
+
+
+def test_the_p_value_is_that_of_the_t_test_where_both_hold() -> None:
+    rng = np.random.default_rng(3)
+    one = rng.normal(size=400)
+    other = one + 0.1 * rng.normal(size=400) + 0.008
+    (found,) = compare({"one": one, "other": other}, samples=20_000, seed=0)
+    assert found.better == "other"
+    assert found.p == pytest.approx(float(ttest_rel(one, other).pvalue), abs=0.02)
+    assert 0.01 < found.p < 0.5
+
+
+def test_one_model_is_compared_with_nobody() -> None:
+    assert compare({"alone": np.ones(3)}, 10, 0) == ()

@@ -60,6 +60,20 @@ def test_what_an_erasure_took_away_from_under_an_entry(log: SqliteLog) -> None:
     assert erased_under(log, 13) == []
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3, 4])
+def test_one_that_was_lost_hides_no_other(log: SqliteLog, lost: int) -> None:
+    kept = [number for number in range(1, 6) if number != lost]
+    log.append([to_record(erasure(number)) for number in kept])
+    assert last_number(log) == 5
+    assert [one.number for one in erased_under(log, 1, since=0)] == kept
+
+
+def test_what_was_made_after_an_erasure_is_not_outdated_by_it(log: SqliteLog) -> None:
+    log.append([to_record(erasure(1)), to_record(erasure(2))])
+    assert erased_under(log, 1, since=1) == [erasure(2)]
+    assert erased_under(log, 1, since=2) == []
+
+
 def test_an_event_with_the_key_of_an_erasure_is_none(log: SqliteLog) -> None:
     log.append([to_record(Event("view", NOW, "erasure/1", "ann")), to_record(erasure(2))])
     assert last_number(log) == 2

@@ -18,17 +18,20 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 PARTS = (
     "als",
     "bought_together",
+    "bpr",
     "buy_again",
     "content",
+    "ease",
     "itemknn",
     "photo",
     "popular",
     "projection",
     "search",
     "session_knn",
+    "transitions",
     "trending",
 )
-NAMES_THE_ITEM = ("bought_together", "content", "itemknn", "search")
+NAMES_THE_ITEM = ("bought_together", "content", "ease", "itemknn", "search", "transitions")
 
 
 def test_these_are_the_parts_that_the_shop_is_wired_with(store: VectorStore) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 
 from endcap.features import clusters as module
 from endcap.features.clusters import best_clusters, clusters, keywords, knee, nearest, silhouette, words
@@ -85,14 +86,26 @@ def test_the_knee() -> None:
 
 def test_keywords_by_hand() -> None:
     texts = ["red mug", "blue mug", "red lamp"]
-    found = keywords(texts, np.array([0, 0, 1], np.int32), 2, most=3)
+    found = keywords(texts, csr_array(np.array([[1, 0], [1, 0], [0, 1]])), most=3)
     # 6 words, 2 groups: A = 3. Group 0: mug 2/4 log(1 + 3/2), blue 1/4 log(1 + 3), red 1/4 log(1 + 3/2).
     # Group 1: lamp 1/2 log(1 + 3), red 1/2 log(1 + 3/2).
     assert found == [["mug", "blue", "red"], ["lamp", "red"]]
 
 
+def test_a_text_counts_by_its_share() -> None:
+    found = keywords(["red mug", "blue lamp", "blue"], csr_array(np.array([[0.9, 0], [0.1, 0.2], [0, 0.8]])), most=4)
+    # A = 3 / 2. Group 0, of 2 words: mug and red 0.9/2 log(1 + 1.5/0.9) each, lamp 0.1/2 log(1 + 1.5/0.3),
+    # blue 0.1/2 log(1 + 1.5/1.1). Group 1, of 1.2: blue 1/1.2 log(1 + 1.5/1.1), lamp 0.2/1.2 log(1 + 1.5/0.3).
+    assert found == [["mug", "red", "lamp", "blue"], ["blue", "lamp"]]
+
+
+def test_groups_without_words_have_no_name() -> None:
+    assert keywords(["12", "mug"], csr_array(np.eye(2)), most=3) == [[], ["mug"]]
+    assert keywords([], csr_array((0, 2)), most=3) == [[], []]
+
+
 def test_of_words_that_begin_alike_one_names_the_group() -> None:
-    found = keywords(["candles", "candle", "candle", "the wick 12"], np.zeros(4, np.int32), 1, most=5)
+    found = keywords(["candles", "candle", "candle", "the wick 12"], csr_array(np.ones((4, 1))), most=5)
     assert found == [["candle", "wick"]]
 
 

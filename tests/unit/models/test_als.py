@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from tests.unit.models.pasts import follow, past, random_past
 
 from endcap.errors import ConfigError, ModelError
@@ -149,3 +150,44 @@ def test_a_version_is_folded_in_as_it_was_trained_whatever_the_settings_say_now(
     other = ALS(factors=model.factors, l2=9.0, alpha=7.0).from_arrays(model.to_arrays())
     for query in (follow(1, 2, 3), follow(5)):
         np.testing.assert_array_equal(other.recommend(query, 9).scores, model.recommend(query, 9).scores)
+
+
+def test_many_users_at_once_are_folded_in_as_one_by_one(model: ALS) -> None:
+    table = matrix(PAST)
+    together = model.user_vectors(table)
+    for user in range(table.shape[0]):
+        span = slice(table.indptr[user], table.indptr[user + 1])
+        query = follow(*table.indices[span].tolist(), weights=tuple(table.data[span].tolist()))
+        np.testing.assert_allclose(together[user], model.user_vector(query), atol=1e-5)
+
+
+@pytest.mark.parametrize("hide_seen", [True, False])
+@pytest.mark.parametrize("k", [0, 3, 25])
+def test_lists_for_many_are_those_for_each(model: ALS, k: int, hide_seen: bool) -> None:
+    table = csr_array(matrix(PAST))
+    items, scores = model.recommend_all(table, k, hide_seen=hide_seen)
+    assert items.shape == scores.shape == (table.shape[0], k)
+    for user in range(table.shape[0]):
+        span = slice(table.indptr[user], table.indptr[user + 1])
+        had = table.indices[span].tolist()
+        expected = model.scores(follow(*had, weights=tuple(table.data[span].tolist()))).astype(np.float64)
+        if hide_seen and had:
+            expected[had] = -1.0
+        wanted = np.sort(expected[expected > 0])[::-1][:k]
+        n = wanted.size
+        np.testing.assert_allclose(scores[user, :n], wanted, atol=1e-5)
+        np.testing.assert_allclose(expected[items[user, :n]], wanted, atol=1e-5)
+        assert (items[user, n:] == -1).all()
+        assert np.isnan(scores[user, n:]).all()
+
+
+def test_the_best_of_more_items_than_there_are_heaps() -> None:
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(1_700, 3)).astype(np.float32)
+    factors[1_500] = factors[3] = 5.0  # equal scores stand in row order
+    wide = ALS(factors=3, l2=0.5).from_arrays({"item_factors": factors, "l2_alpha": np.array([0.5, 0.1])})
+    histories = csr_array((np.ones(2, np.float32), (np.array([0, 1]), np.array([9, 1_500]))), shape=(2, 1_700))
+    items, _ = wide.recommend_all(histories, 40, hide_seen=False)
+    for user in range(2):
+        scores = factors @ wide.user_vectors(histories)[user]
+        assert items[user].tolist() == np.lexsort((np.arange(1_700), -scores))[:40].tolist()

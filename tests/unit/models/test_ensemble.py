@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.unit.models.pasts import follow, random_past
 
-from endcap.models.ensemble import Blend, learn_weights
+from endcap.models.ensemble import POOL, Blend, ReciprocalRank, learn_weights, reciprocal_ranks
 from endcap.models.itemknn import ItemKNN
 from endcap.models.popularity import Popularity
 from endcap.models.session_knn import SessionKNN
@@ -166,3 +166,18 @@ def test_members_without_a_list_do_no_harm() -> None:
     weights = learn_weights({"silent": given(), "a": given((1, 1.0))}, [case(0, 1)])
     assert weights["a"] == 1.0
     assert sum(learn_weights({"silent": given()}, [case(0, 1)]).values()) == 1.0
+
+
+def test_reciprocal_ranks_add_up_over_the_members() -> None:
+    members = {"a": given((7, 900.0), (2, 3.0), (4, 1.0)), "b": given((2, 0.1)), "silent": given()}
+    ranking = ReciprocalRank(members).recommend(WHO, 5)
+    assert ranking.items.tolist() == [2, 7, 4]
+    np.testing.assert_allclose(ranking.scores, [1 / 62 + 1 / 61, 1 / 61, 1 / 63], rtol=1e-6)
+
+
+def test_places_are_counted_as_far_as_the_pool() -> None:
+    parts = np.arange(POOL + 3, 0, -1, dtype=np.float32)[None, :]
+    found = reciprocal_ranks(parts, damping=1.0)[0]
+    assert found[0] == np.float32(1 / 2)
+    assert found[POOL - 1] == np.float32(1 / (POOL + 1))
+    assert not found[POOL:].any()

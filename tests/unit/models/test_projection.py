@@ -15,6 +15,7 @@ from endcap.encoders.cache import ItemVectors
 from endcap.errors import ConfigError, ModelError
 from endcap.features.attributes import ItemAttributes
 from endcap.features.interactions import visit_shares
+from endcap.features.words import WordIndex
 from endcap.models.projection import SOLVERS, Matrix, Projection, ProjectionSettings, learn
 from endcap.state.shop import ShopState
 from endcap.types import FloatArray, Query, Vocabulary
@@ -189,6 +190,23 @@ def test_attributes_are_chosen_and_stored_with_the_model() -> None:
     assert np.asarray(arrays["input_columns"]).size == 3
     assert np.asarray(arrays["input_mean"]).shape == (DIM + 3,)
     loaded = Projection([held, attributes], settings=settings).from_arrays(arrays)
+    assert loaded.scores(follow(3, 8)).tolist() == model.scores(follow(3, 8)).tolist()
+
+
+def test_a_version_that_was_trained_without_words_scores_as_it_did_where_words_are_read_too() -> None:
+    held, attributes, words = vectors(), ItemAttributes(shop(), columns=64), WordIndex.of(shop().listed_items())
+    settings = ProjectionSettings(columns=3)
+    model = Projection([held, attributes], settings=settings).fit(PAST)
+    later = Projection([held, attributes, words.features()], settings=settings).from_arrays(model.to_arrays())
+    assert later.scores(follow(3, 8)).tolist() == model.scores(follow(3, 8)).tolist()
+
+
+def test_words_are_learnt_from_beside_attributes() -> None:
+    held, words = vectors(), WordIndex.of(shop().listed_items())
+    model = Projection([held, words.features(64)], settings=ProjectionSettings(columns=4)).fit(PAST)
+    arrays = model.to_arrays()
+    assert np.asarray(arrays["input_mean"]).shape == (DIM + 4,)
+    loaded = Projection([held, words.features(64)]).from_arrays(arrays)
     assert loaded.scores(follow(3, 8)).tolist() == model.scores(follow(3, 8)).tolist()
 
 

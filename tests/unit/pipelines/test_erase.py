@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,15 +22,17 @@ from tests.unit.state.folds import SMALL
 from endcap.backends.log.sqlite import SqliteLog
 from endcap.config import Home, StateConfig
 from endcap.errors import HomeError
-from endcap.events.erasing import erasures
+from endcap.events.erasing import erasures, last_number
 from endcap.events.erasure import Erasure, Tombstone
 from endcap.events.log import Body, entries, to_record
 from endcap.events.schema import Event, Line
 from endcap.events.served import Served
 from endcap.pipelines import erase as erase_module
+from endcap.pipelines import restart
 from endcap.pipelines.erase import Job, Receipt, clean, erase, erasure_key, keyed_hashes
 from endcap.pipelines.person import Person
 from endcap.protocols import Log
+from endcap.state import snapshot
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State, apply
 from endcap.state.snapshot import digest, save
@@ -139,6 +142,54 @@ def test_erasures_are_numbered_and_several_people_are_one(shop: Shop) -> None:
     assert [(offset, one.number, one.first) for offset, one in erasures(shop.log)] == [(6, 2, 4), (5, 1, 1)]
 
 
+def test_the_number_of_an_erasure_that_was_lost_is_not_given_again(shop: Shop) -> None:
+    """As a repair loses it, of a page that is damaged: the log is made anew without it."""
+    shop.log.append([to_record(did(user, "cup")) for user in ("ann", "bo", "cy")])
+    assert shop.erase().number == 1
+    assert shop.erase(Person(user_id="bo")).number == 2
+    newest = shop.log.last_offset()
+    shop.log.rewrite(newest, lambda _: Rewrite({newest: None}))
+    assert last_number(shop.log) == 1
+    assert shop.erase(Person(user_id="cy")).number == 3
+    assert [one.number for _, one in erasures(shop.log)] == [3, 1]
+
+
+def test_its_own_fold_leaves_snapshots_on_its_way(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "APART", 10)
+    events = [did("ann" if n % 7 == 3 else "bo", f"i{n % 5}") for n in range(95)]
+    shop.log.append([to_record(one) for one in events])
+    receipt = shop.erase()
+    kept = snapshot.snapshots(shop.home.state)
+    steps = np.diff([*(one.offset for one in kept), 0])
+    assert len(kept) == 7
+    assert all(-20 < step <= -10 for step in steps.tolist())
+    assert {one.since for one in kept} == {receipt.entry}
+    newest = partial(restart.entry_bytes, shop.log)
+    for one in kept:
+        state = snapshot.load(shop.home.state, SMALL, newest, one.offset, partial(restart.is_outdated, shop.log))
+        expected = State(SMALL)
+        apply_batch(expected, (entry for entry in entries(shop.log) if entry.offset <= one.offset))
+        assert state.offset == one.offset
+        assert digest(state) == digest(expected)
+    assert not list(shop.home.state.glob("*.part"))
+    shop.erase(Person(user_id="bo"))
+    assert snapshot.snapshots(shop.home.state) == [], "they held what bo did"
+
+
+def test_a_fold_that_comes_to_nothing_leaves_no_snapshots(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "APART", 10)
+    shop.log.append([to_record(did("ann" if n % 7 == 3 else "bo", "cup")) for n in range(40)])
+
+    class Full(SqliteLog):
+        def rewrite(self, after: int, decide: object) -> list[int | None]:  # noqa: ARG002
+            assert list(shop.home.state.glob("*.part")), "they are under way"
+            raise HomeError("the disk is full")
+
+    with closing(Full(shop.home.log)) as full, pytest.raises(HomeError, match="the disk is full"):
+        shop.erase(log=full)
+    assert not list(shop.home.state.glob("*"))
+
+
 class Busy:
     """A log into which others write, once, between the last look and the change."""
 
@@ -154,6 +205,9 @@ class Busy:
 
     def find(self, key: str) -> tuple[int, Record] | None:
         return self._log.find(key)
+
+    def keys(self, prefix: str) -> list[str]:
+        return self._log.keys(prefix)
 
     def expire(self, kind: str, before: int, limit: int) -> int:
         return self._log.expire(kind, before, limit)

@@ -70,6 +70,20 @@ def test_every_model_and_their_blend_are_judged() -> None:
     assert found.report.config["state.max_history"] == 200
 
 
+@pytest.mark.parametrize("fit", ["train", "refit"])
+def test_every_ensemble_can_be_named(fit: Fit) -> None:
+    names = ("session_knn", "popular", "stacking", "rrf", "blend")
+    problem = leave_last_out_problem(chains(users=300))  # enough to grow trees from
+    found = run(problem, KIT, Plan(fit=fit, settings=PLAN.settings, names=names))
+    recall = {row.model: row.estimates["recall@3"].mean for row in found.report.table.rows}
+    assert tuple(recall) == names
+    assert set(found.report.blend_weights) == {"session_knn", "popular"}
+    assert recall["stacking"] >= recall["popular"]
+    assert recall["rrf"] >= recall["popular"]
+    alone = run(problem, KIT, Plan(fit=fit, settings=PLAN.settings, names=("stacking",)))
+    assert [row.model for row in alone.report.table.rows] == ["stacking"]  # of all models, none of them shown
+
+
 def test_seen_items_are_in_no_list() -> None:
     found = run(PROBLEM, KIT, PLAN)
     for row in found.report.table.rows:
@@ -141,7 +155,7 @@ def test_progress_is_told() -> None:
 
     watch = Watch(entries=entries, step=steps.append)  # type: ignore[arg-type]  # passes its entries on
     run(PROBLEM, KIT, PLAN, watch)
-    assert steps == ["itemknn", "popular", "session_knn", "weights of the blend"]
+    assert steps == ["itemknn", "popular", "session_knn", "blend"]
     assert folds == ["learning", "what is known at test time"]
 
 

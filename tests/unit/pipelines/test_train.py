@@ -74,12 +74,18 @@ def workshop(log: SqliteLog, models_dir: Path, config: Config = CONFIG) -> Works
         models_dir=models_dir,
         config=config,
         encoders=("none", ""),
-        members=lambda state: wiring.blend_members(state, None, config.train),
+        members=members_over,
         learners=("als", "itemknn"),
         prepare=leave,  # no content vectors to prepare
         keep=leave,
         themes=lambda _, past: wiring.no_themes(config).fit([], np.zeros((0, 1), np.float32), past, seed=0),
     )
+
+
+def members_over(state: State) -> dict[str, Scorer]:
+    """The usual ones, not fitted."""
+    members = wiring.blend_members(state, None, CONFIG.train)
+    return {name: members[name] for name in wiring.chosen_models(()) if name in members}
 
 
 def fill(log: SqliteLog, bodies: Sequence[Body]) -> None:
@@ -100,7 +106,7 @@ def as_json(made: Manifest) -> object:
 
 
 def arrays(models_dir: Path, version: str, state: State) -> dict[str, Arrays]:
-    members = wiring.blend_members(state, None, CONFIG.train)
+    members = members_over(state)
     learners = {name: cast(Learner, members[name]) for name in ("als", "itemknn")}
     load_version(models_dir, version, learners, state.items)
     return {name: learner.to_arrays() for name, learner in learners.items()}
@@ -162,7 +168,7 @@ def test_weights_are_learnt_on_the_last_days_for_the_better_way_with_what_was_se
             apply(state, entry)
             builder.add(state, cast(Event, entry.body))
     assert 0 < len(held_out) < len(bodies)
-    members = wiring.blend_members(state, None, CONFIG.train)
+    members = members_over(state)
     for name in ("als", "itemknn"):
         cast(Learner, members[name]).fit(builder.build(state))
     asked = [(case.query, case.relevant) for case in visit_cases(state, held_out, MAX_CASES, 3)]
@@ -191,6 +197,15 @@ def test_the_metrics_name_every_member_and_the_blend_is_not_worse(log: SqliteLog
     assert metrics.keys() == {f"{name} ndcg@20" for name in ("session_knn", "itemknn", "als", "trending", "popular")}
     assert 1.0 >= blend >= max(metrics.values()) - 1e-6
     assert min(metrics.values()) >= 0.0
+
+
+def test_every_metric_has_an_interval_about_it(log: SqliteLog, tmp_path: Path) -> None:
+    fill(log, once_each())
+    made = train(workshop(log, tmp_path), 0, NOW, quiet)
+    assert made.intervals.keys() == made.metrics.keys()
+    assert all(low <= made.metrics[name] <= high for name, (low, high) in made.intervals.items())
+    assert any(low < high for low, high in made.intervals.values())
+    assert read_manifest(tmp_path / made.version).intervals == made.intervals
 
 
 def test_the_same_seed_gives_the_same_arrays_and_weights(log: SqliteLog, tmp_path: Path) -> None:
@@ -270,7 +285,7 @@ def test_interrupted_while_it_is_saved_leaves_no_version_and_does_not_stand_in_t
     whole = workshop(log, tmp_path / "models")
 
     def members(state: State) -> Mapping[str, Scorer]:
-        return {**wiring.blend_members(state, None, CONFIG.train), "als": Interrupted(4, epochs=1)}
+        return {**members_over(state), "als": Interrupted(4, epochs=1)}
 
     with pytest.raises(KeyboardInterrupt):
         train(replace(whole, members=members, learners=("itemknn", "als")), 0, NOW, quiet)

@@ -42,6 +42,7 @@ def test_a_change_waits_for_its_vector_and_has_its_letters_at_once(contents: Con
     contents.change(1, Item("cup", "Tea cup", brand="Leaf"))
     assert contents.waiting == 1
     assert contents.letters.search("cup")[1] > 0.5
+    assert contents.words.has.tolist() == [False, True]
     assert not contents.vectors.has.any()
     rows, items = contents.take(10)
     assert (rows.tolist(), texts_of(items), contents.waiting) == ([1], ["Tea cup. Leaf"], 0)
@@ -72,6 +73,7 @@ def test_an_item_that_is_gone_has_neither_letters_nor_a_vector(contents: Content
     settle(contents)
     contents.change(0, None)
     assert contents.letters.search("tea pot").max() == 0.0
+    assert not contents.words.has.any()
     settle(contents)
     assert not contents.vectors.has.any()
     assert not contents.vectors.matrix.any()
@@ -122,6 +124,7 @@ def test_fill_takes_in_the_listed_items_as_single_changes_would(store: VectorSto
     np.testing.assert_array_equal(whole.vectors.matrix, single.vectors.matrix)
     assert whole.vectors.has.tolist() == [True, True, False, True, True]
     np.testing.assert_array_equal(whole.letters.search("tea clock"), single.letters.search("tea clock"))
+    np.testing.assert_array_equal(whole.words.like(0), single.words.like(0))
 
 
 def test_fill_encodes_only_what_is_not_stored_and_says_how_far_it_is(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_successor_takes_in_what_changes_while_it_gets_ready(store: VectorStor
     later = contents.succeeded_by(with_pictures(store))
     contents.change(0, Item("a", "Tea pot", image="red"))
     later.get_ready([(0, Item("a", "Tea pot")), (1, Item("b", "Tea cup"))])  # as it was before
-    assert (later.waiting, later.letters) == (1, contents.letters)
+    assert (later.waiting, later.letters, later.words) == (1, contents.letters, contents.words)
     settle(later)
     assert later.images is not None
     assert later.images.has.tolist() == [True, False]

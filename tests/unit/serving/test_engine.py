@@ -15,6 +15,7 @@ from endcap.encoders.text import UniversalSentenceEncoder
 from endcap.errors import InvalidFieldError
 from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
+from endcap.models.content import FEW, SHARPNESS, WORDS
 from endcap.models.ensemble import Blend
 from endcap.models.itemknn import ItemKNN
 from endcap.serving.engine import RECIPES, Recommended, Request
@@ -78,17 +79,20 @@ def test_trending_forgets_in_weeks_and_popular_in_months(store: VectorStore) -> 
     assert popular[0].reason == "A favourite of many"
 
 
-def test_similar_ranks_by_the_meaning_of_the_titles(shop: Small) -> None:
+def test_similar_ranks_by_the_meaning_and_the_words_of_the_titles(shop: Small) -> None:
     answer = shop.ask("similar", item_ids=("pot",))
     texts = {change.item_id: "Tea pot. Leaf" if change.item_id == "pot" else change.fields["title"] for change in TEA}
     vectors = UniversalSentenceEncoder().encode([str(text) for text in texts.values()])
     cosines = dict(zip(texts, (vectors @ vectors[0]).tolist(), strict=True))
-    expected = sorted(set(cosines) - {"pot"}, key=lambda name: -cosines[name])
+    ordinary = (sum(cosines.values()) - cosines["pot"]) / (len(TEA) + FEW)
+    near = {name: (1 - WORDS) * ((cosine - ordinary) / (1 - ordinary)) ** SHARPNESS for name, cosine in cosines.items()}
+    near["cup"] += WORDS * float(shop.contents.words.like(0)[1])  # both are of tea
+    expected = sorted(set(near) - {"pot"}, key=lambda name: -near[name])
     assert [one.item_id for one in answer.items] == expected
     assert expected[0] == "cup"
     # Content has 0.6 of the blend, and is scaled by its best.
-    best = cosines["cup"]
-    assert scores(answer.items) == pytest.approx({name: 0.6 * cosines[name] / best for name in expected}, rel=1e-4)
+    best = near["cup"]
+    assert scores(answer.items) == pytest.approx({name: 0.6 * near[name] / best for name in expected}, rel=1e-3)
     assert answer.items[0].reason == "Similar to “Tea pot”"
 
 

@@ -47,6 +47,7 @@ def test_after_each_fold_that_fails_the_next_waits_twice_as_long() -> None:
     )
     refolding.done(0.0)
     assert (refolding.failures, refolding.problem) == (0, None)
+    assert refolding.folds == {"ok": 1, "failed": 12}
 
 
 def test_folds_of_a_large_log_leave_time_between_them_whether_they_fail_or_not() -> None:
@@ -159,7 +160,7 @@ def test_an_entry_that_always_fails_is_not_folded_all_the_time_and_the_shop_goes
         assert live.refolding.problem is not None
         assert live.refolding.problem.startswith(
             "the state is not what the log adds up to, and it cannot be folded again: the log cannot be folded beyond "
-            "entry 4 (RuntimeError('poison')): start the version of Endcap that wrote what follows, or restore a backup"
+            "entry 4 (RuntimeError('poison')): start the version of Endcap that wrote what follows, or stop the server"
         )
         for _ in range(3):
             assert (await live.append([view("bo", "pot")])).accepted == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from tests.unit.state.streams import START, STREAMS
 
 from endcap.config import StateConfig
 from endcap.events.schema import Event
+from endcap.state import snapshot
 from endcap.state.fold import State, apply
-from endcap.state.snapshot import NEWEST, digest, load, save
+from endcap.state.snapshot import MOST, NEWEST, digest, load, name_since, save, snapshots, thin_out
 from endcap.types import Entry
 
 CONFIG = StateConfig(max_history=6, max_session_items=3, sessions_per_item=2)
@@ -109,5 +111,32 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_one_from_under_which_something_was_erased_is_passed_over(tmp_path: Path) -> None:
     save(fold(views("a")), tmp_path, newest)
     save(fold(views("a", "b")), tmp_path, newest)
-    assert load(tmp_path, CONFIG, newest, outdated=lambda offset: offset >= 2).offset == 1
-    assert load(tmp_path, CONFIG, newest, outdated=lambda offset: offset >= 1).offset == 0
+    assert load(tmp_path, CONFIG, newest, outdated=lambda offset, _: offset >= 2).offset == 1
+    assert load(tmp_path, CONFIG, newest, outdated=lambda offset, _: offset >= 1).offset == 0
+
+
+def test_one_that_was_made_after_an_erasure_says_so(tmp_path: Path) -> None:
+    save(fold(views("a", "b")), tmp_path, newest)
+    (tmp_path / name_since(1, 9)).write_bytes(save(fold(views("a")), tmp_path, newest).read_bytes())
+    (tmp_path / "notes-x.npz").touch()
+    assert [(one.offset, one.since) for one in snapshots(tmp_path)] == [(2, 2), (1, 9), (1, 1)]
+    assert load(tmp_path, CONFIG, newest, outdated=lambda _, since: since < 9).offset == 1
+    assert load(tmp_path, CONFIG, newest, outdated=lambda _, since: since <= 9).offset == 0
+
+
+def test_of_the_older_ones_some_stay_and_are_the_same_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "APART", 10)
+    stayed: set[int] = set()
+    for offset in range(3, 301, 3):
+        (tmp_path / f"{offset:020d}.npz").touch()
+        thin_out(tmp_path)
+        found = [one.offset for one in snapshots(tmp_path)]
+        assert found[:2] == [offset, offset - 3][: len(found)]
+        assert len(found) <= MOST
+        older = found[2:]
+        assert all(10 <= newer - old < 20 for newer, old in pairwise(older))
+        assert not older[1:] or set(older[1:]) <= stayed, "only the newest of them is new"
+        stayed = set(older)
+    assert len(stayed) == MOST - NEWEST

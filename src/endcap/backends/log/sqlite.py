@@ -122,6 +122,15 @@ class SqliteLog:
             row = self._reader.execute(f"{SELECT} WHERE key = ?", (key,)).fetchone()
         return None if row is None else (row[0], record_of(row))
 
+    def keys(self, prefix: str) -> list[str]:
+        """Reads the index of keys alone: a row may be damaged."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        with self._read_lock, _explaining(self._path):
+            rows = self._reader.execute(
+                "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY offset", (prefix, end)
+            ).fetchall()
+        return [row[0] for row in rows]
+
     def expire(self, kind: str, before: int, limit: int) -> int:
         """Costs a scan of the index of times, which is made the first time. Offsets are not given again."""
         with self._write_lock, _explaining(self._path), _transaction(self._writer):

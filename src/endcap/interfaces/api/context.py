@@ -107,6 +107,7 @@ class Context:
         meters.gauge(
             "endcap_unreadable_entries", "Entries of the log that were set aside.", lambda: self.state.unreadable
         )
+        self._watch_fold()
         meters.gauge("endcap_loop_late_seconds", "How late what is due comes, smoothed.", self._late)
         meters.counter(
             "endcap_requests_shed", "Requests refused because more was asked than can be answered.", "cause", self._shed
@@ -140,6 +141,22 @@ class Context:
             "endcap_training_last_success_timestamp_seconds",
             "When its last training that made a model began; NaN before one has.",
             self._last_success,
+        )
+
+    def _watch_fold(self) -> None:
+        meters, refolding = self.meters, self.live.refolding
+        meters.gauge(
+            "endcap_state_broken",
+            "Whether the state that serves is not what the log adds up to, and could not be folded again.",
+            lambda: float(refolding.problem is not None),
+        )
+        meters.gauge(
+            "endcap_state_outdated",
+            "Whether the state is to be folded again: after an erasure, or after an entry that could not be applied.",
+            lambda: float(self.state.outdated),
+        )
+        meters.counter(
+            "endcap_refolds", "Folds of the state beside serving, since the start.", "outcome", lambda: refolding.folds
         )
 
     def _late(self) -> float:

@@ -65,6 +65,7 @@ def get_stats(context: Context, incoming: Incoming) -> Response:  # noqa: ARG001
         events=state.events,
         unreadable=state.unreadable,
         unreadable_first=next(iter(state.unreadable_first.values()), None),
+        state_problem=context.live.refolding.problem,
         rule_violations=context.live.engine.violations.total(),
         uptime_seconds=round(now - meters.started, 3),
         series=series,

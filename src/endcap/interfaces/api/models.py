@@ -23,6 +23,7 @@ def get_models(context: Context, incoming: Incoming) -> Response:  # noqa: ARG00
             one.offset,
             len(context.live.erased_under(one.offset)),
             dict(one.metrics),
+            dict(one.intervals),
             one.problem,
         )
         for one in list_versions(Home(context.home).models)

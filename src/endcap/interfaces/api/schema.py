@@ -308,12 +308,12 @@ class Interest(Struct):
 
 
 class Theme(Struct):
-    """A group of items that mean something near, found without labels."""
+    """A topic or a cluster of items, found without labels."""
 
     keywords: list[str]
     """The words that set its items apart, the best first."""
     items: int
-    """Listed items of the theme."""
+    """Listed items that have more of it than of any other."""
     people: int
     """Users who did something with one of them, up to the training."""
     demand: float
@@ -364,6 +364,8 @@ class ModelInfo(Struct):
     erasures: int
     """Since then, of people whom it had learnt from; above 0 it should be replaced: run endcap train."""
     metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    """By the name of a metric: its 95 % interval. A version from before there were any has none."""
     problem: str | None
     """Why it cannot serve; null where nothing is known against it."""
 
@@ -467,6 +469,8 @@ class StatsAnswer(Struct):
     """Entries of the log that were set aside because they cannot be read; 0 in a sound one."""
     unreadable_first: str | None
     """What is wrong with the first of them, and what to do."""
+    state_problem: str | None
+    """Why the state that serves is not what the log adds up to, and what to do; null while it is."""
     rule_violations: int
     """Items that broke a rule and were taken off in the last look at a list; above 0 it is a fault of Endcap."""
     uptime_seconds: float

@@ -91,4 +91,8 @@ def _besides(receipt: Receipt) -> list[tuple[str, int]]:
             "{:,} visitor ids of theirs were sent with other users' ids too: what those did without a user id stays.",
             receipt.shared_visitors,
         ),
+        (
+            "{:,} models of labelled tables know them no more. Train these again to be rid of what was learnt.",
+            receipt.tables,
+        ),
     ]

@@ -25,6 +25,7 @@ from endcap.evaluation.problems import (
     TimeCut,
     ahead_problem,
     leave_last_out_problem,
+    prequential_problem,
     session_problem,
     time_problem,
 )
@@ -43,7 +44,7 @@ from endcap.pipelines.evaluation_files import (
 from endcap.pipelines.report import write_file
 from endcap.types import Entry
 
-Protocol = Literal["time", "leave-last-out", "session"]
+Protocol = Literal["time", "leave-last-out", "session", "prequential"]
 STRINGS = IdTypes(pl.String(), pl.String())
 MAX_K = 1_000
 
@@ -71,11 +72,13 @@ class Asked:
 @click.option("--data", type=click.Path(path_type=Path), help="Evaluate on this file instead of the home's log.")
 @click.option("--test", type=click.Path(path_type=Path), help="What is asked, in a file of its own.")
 @click.option(
-    "--protocol", type=click.Choice(["time", "leave-last-out", "session"]), help="By default the columns decide."
+    "--protocol",
+    type=click.Choice(["time", "leave-last-out", "session", "prequential"]),
+    help="By default the columns decide.",
 )
 @click.option("--fit", type=click.Choice(["train", "refit"]), help="Leave the validation part out of training, or not.")
 @click.option("--seen", type=click.Choice(["hide", "keep"]), help="Items that the user touched before.")
-@click.option("--models", metavar="NAME,...", help="Only these; 'blend' is the ensemble of the others.")
+@click.option("--models", metavar="NAME,...", help="Only these; blend, rrf and stacking are ensembles of the others.")
 @click.option("--k", default="5,10,20", show_default=True, metavar="K,...", help="List lengths.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Every figure, as JSON.")
@@ -88,7 +91,8 @@ def evaluate_command(**options: object) -> None:
     too. The columns of --data: user_id, item_id, time or pos; for sessions a list of item ids in `session`, and in
     --test `prefix` and `target`.
 
-    Defaults: leave-last-out fits on `train` and hides what was seen; the others refit, and keep it.
+    Defaults: leave-last-out fits on `train` and hides what was seen; the others refit, and keep it. `prequential` asks
+    for each event of the last 30 days, then learns from it.
     """
     evaluate(Asked(**options))  # type: ignore[arg-type]  # click has checked each of them
 
@@ -158,7 +162,11 @@ def _problem(asked: Asked, protocol: Protocol, cut: TimeCut) -> tuple[Problem, I
             raise DataError("--protocol leave-last-out takes its test from --data: leave --test out")
         return leave_last_out_problem(touches), ids
     if not touches.has_clock:
-        raise DataError(f"{asked.data} has no column time: --protocol time needs one; leave-last-out takes pos")
+        raise DataError(f"{asked.data} has no column time: --protocol {protocol} needs one; leave-last-out takes pos")
+    if protocol == "prequential":
+        if asked.test is not None:
+            raise DataError("--protocol prequential takes its test from --data: leave --test out")
+        return prequential_problem(touches.entries(), cut), ids
     if asked.test is None:
         return time_problem(touches.entries(), cut), ids
     answers, _ = read_touches(asked.test)
@@ -166,12 +174,16 @@ def _problem(asked: Asked, protocol: Protocol, cut: TimeCut) -> tuple[Problem, I
 
 
 def _problem_of_log(asked: Asked, protocol: Protocol, cut: TimeCut) -> Problem:
-    if asked.test is not None or protocol != "time":
-        raise DataError("the home's log is evaluated with --protocol time: give --data FILE for --test or another one")
+    if asked.test is not None or protocol not in ("time", "prequential"):
+        raise DataError(
+            "the home's log is evaluated with --protocol time or prequential: give --data FILE for --test "
+            "or another one"
+        )
     if not Home(asked.home).log.exists():
         raise HomeError(f"there is no shop in {asked.home}: name its --home, import one first, or give --data FILE")
     with closing(wiring.open_log(asked.home)) as log:
-        return time_problem(list(entries(log)), cut)
+        of = prequential_problem if protocol == "prequential" else time_problem
+        return of(list(entries(log)), cut)
 
 
 def _watch() -> Watch:

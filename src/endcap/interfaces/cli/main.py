@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("importing", "Read items or events from files into the log."),
     "validate": ("importing", "Say what an import would keep, mend and drop."),
     "train": ("train", "Learn a model from the log and activate it."),
+    "tune": ("tune", "Find better settings on the shop's past."),
     "describe": ("describe", "Attributes and keywords of items, by a language model."),
     "pretrain": ("pretrain", "Train an encoder on the shop's own text."),
     "compress": ("compress", "Make smaller encoders, and say what each costs."),

@@ -1,4 +1,4 @@
-"""``endcap train``: learn a model from the log and activate it."""
+"""``endcap train``: learn a model from the log and activate it, or one of a labelled table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 import msgspec
 
 from endcap import wiring
-from endcap.config import Config, load_config
+from endcap.config import Config, Home, load_config
 from endcap.errors import ConfigError
+from endcap.interfaces.cli.labelled import Asked, labelled_options, refuse_without_table, train_table
 from endcap.interfaces.cli.progress import progress_bar
 from endcap.models.persistence import Manifest
 
@@ -26,9 +27,35 @@ def run_training(home: Path, config: Config, seed: int | None = None) -> Manifes
 @click.option("--home", type=click.Path(path_type=Path), default=Path("endcap-home"), show_default=True)
 @click.option("--models", metavar="NAME,...", help="Blend only these; by default train.models of config.toml, or all.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Instead of train.seed of config.toml.")
-@click.option("--json", "as_json", is_flag=True, help="Machine output: the version's manifest.")
-def train_command(home: Path, models: str | None, seed: int | None, as_json: bool) -> None:
-    """Learn a model from the log and activate it. It may run beside a server, which then serves the new version."""
+@click.option(
+    "--json", "as_json", is_flag=True, help="Machine output: the version's manifest, or the table's model.json."
+)
+@click.option(
+    "--labelled", type=click.Path(path_type=Path), metavar="FILE", help="Learn a label from this table instead."
+)
+@labelled_options
+@click.pass_context
+def train_command(
+    context: click.Context,
+    /,
+    home: Path,
+    models: str | None,
+    seed: int | None,
+    as_json: bool,
+    labelled: Path | None,
+    **options: object,
+) -> None:
+    """Learn a model from the log and activate it. It may run beside a server, which then serves the new version.
+
+    With --labelled FILE --label COLUMN: from users, items and features of a table (CSV, JSON lines, Parquet) to the
+    probability of the label, kept as HOME/labelled/NAME. The same command goes on where one that was killed stood.
+    """
+    if labelled is not None:
+        if models is not None:
+            raise ConfigError("--models names members of the blend, and --labelled trains none: leave one of them out")
+        train_table(Home(home), labelled, Asked(**options), seed or 0, as_json)  # type: ignore[arg-type]  # by click
+        return
+    refuse_without_table(context, options)
     config = load_config(home / "config.toml")
     if models is not None:
         config = replace(config, train=replace(config.train, models=_names(models)))

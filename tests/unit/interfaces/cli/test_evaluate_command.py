@@ -152,3 +152,26 @@ def test_mistakes_are_said_in_one_line(
     err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_stream_is_lived_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_shop(tmp_path)
+    page, figures = tmp_path / "r.html", tmp_path / "f.json"
+    arguments = ["--protocol", "prequential", "--k", "2", "--report", str(page), "--json", str(figures)]
+    assert main(["evaluate", "--home", str(tmp_path), *arguments]) == 0
+    assert "Protocol prequential, test 1970-01-26 to 1970-02-25: 56 cases" in capsys.readouterr().out
+    assert "Along the stream" in page.read_text()
+    spans = json.loads(figures.read_text())["over_time"]
+    assert sum(span["cases"] for span in spans) == 56
+    assert [span["from_ms"] for span in spans] == sorted(span["from_ms"] for span in spans)
+
+
+def test_a_stream_needs_a_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rings(tmp_path / "d.parquet")
+    arguments = ["--data", str(tmp_path / "d.parquet"), "--protocol", "prequential"]
+    assert main(["evaluate", *arguments]) == 2
+    assert "has no column time: --protocol prequential needs one" in capsys.readouterr().err
+    write_rings(tmp_path / "t.parquet", "time")
+    arguments = ["--data", str(tmp_path / "t.parquet"), "--test", str(tmp_path / "t.parquet")]
+    assert main(["evaluate", *arguments, "--protocol", "prequential"]) == 2
+    assert "--protocol prequential takes its test from --data: leave --test out" in capsys.readouterr().err

@@ -115,7 +115,7 @@ def test_the_version_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ("als,magic", "endcap: there is no model 'magic' to train: choose among session_knn, itemknn, als, trending, "),
+        ("als,magic", "endcap: there is no model 'magic' to train: choose among session_knn, itemknn, als, "),
         ("blend", "there is no model 'blend' to train: choose among "),
         (
             " , ",

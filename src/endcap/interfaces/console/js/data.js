@@ -1,8 +1,9 @@
 /** Data: what each import read, mended, dropped and kept, with examples. */
 
+import { said } from "./advice.js";
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { hasWord, locale, number, t } from "./i18n.js";
+import { hasWord, locale, number, t, worded } from "./i18n.js";
 
 const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 
@@ -26,8 +27,8 @@ function line(name, meaning, action, rows, of, examples) {
 
 function table(report) {
   const heads = [["rule", ""], ["action", ""], ["count", "right"], ["examples", ""]].map(([name, place]) => h("th", { scope: "col", class: place }, t(`data.${name}`)));
-  const rules = report.rules.map((rule) => line(rule.name.replaceAll("_", " "), rule.meaning, rule.action, rule.rows, report.rows, rule.examples));
-  const refused = report.refused.map((one) => line(one.reason, "", "refused", one.rows, report.rows, one.examples));
+  const rules = report.rules.map((rule) => line(worded(`rule.${rule.name}`, rule.name.replaceAll("_", " ")), worded(`rule.${rule.name}.meaning`, rule.meaning), rule.action, rule.rows, report.rows, rule.examples));
+  const refused = report.refused.map((one) => line(said(worded("data.reason", ""), one.reason), "", "refused", one.rows, report.rows, one.examples));
   const box = { class: "table-box", tabindex: "0", role: "region", "aria-label": t("data.title") };
   return h("div", box, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rules, refused)));
 }
@@ -39,7 +40,7 @@ function figures(report) {
 }
 
 function notes(report) {
-  return report.notes.map((sentence) => h("p", { class: "fine" }, sentence));
+  return report.notes.map((sentence) => h("p", { class: "fine" }, said(worded("data.note", ""), sentence)));
 }
 
 function reportView({ name, report }) {

@@ -1,6 +1,6 @@
 /** The erasure of a person: what it takes and what it cannot reach, the id typed once more, and the receipt. */
 
-import { advice } from "./advice.js";
+import { advice, said } from "./advice.js";
 import { ApiError, call, get, patient, setKey } from "./api.js";
 import { h } from "./dom.js";
 import { download } from "./download.js";
@@ -39,7 +39,7 @@ function events(receipt) {
 
 function facts(receipt) {
   const { number: which, entry, first, offset, before, after } = receipt;
-  const sums = ["visitors", "shared_visitors", "known_visitors", "tombstones", "snapshots", "reports", "cache_files", "exports"].map((name) => [name, receipt[name]]);
+  const sums = ["visitors", "shared_visitors", "known_visitors", "tombstones", "snapshots", "reports", "cache_files", "exports", "tables"].map((name) => [name, receipt[name]]);
   const rest = [...sums, ["damaged", receipt.damaged.length]];
   return h(
     "dl",
@@ -50,7 +50,7 @@ function facts(receipt) {
     which === null ? [] : [row("entry", number(entry)), row("first", number(first)), events(receipt), row("lists", number(receipt.lists))],
     counted(rest),
     before === null ? [] : [row("before", code(before), ` ${t("receipt.at", { offset: number(offset) })}`), row("after", code(after))],
-    row("compacted", t(receipt.compacted ? "receipt.clean" : "receipt.unclean"), receipt.problem === null ? null : ` ${receipt.problem}`),
+    row("compacted", t(receipt.compacted ? "receipt.clean" : "receipt.unclean"), receipt.problem === null ? null : [" ", said("", receipt.problem)]),
   );
 }
 

@@ -14,6 +14,9 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** The text of `key` where this language has one: for what the server says in English; otherwise `otherwise`. */
+export const worded = (key, otherwise) => WORDS[language][key] ?? otherwise;
+
 export const hasWord = (key) => key in WORDS.en;
 
 /** Fills the static parts of a page: `data-t` names the text, `data-t-label` the accessible name, `data-t-hint` the placeholder. */

@@ -1,10 +1,10 @@
 /** Models: which version serves, how good each one is, forward and back. */
 
 import { call, get } from "./api.js";
-import { advice } from "./advice.js";
+import { advice, said } from "./advice.js";
 import { h } from "./dom.js";
 import { openDrawer } from "./drawer.js";
-import { ago, locale, number, t } from "./i18n.js";
+import { ago, locale, number, t, worded } from "./i18n.js";
 import { announce } from "./toast.js";
 
 const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
@@ -27,13 +27,17 @@ function confirmActivation(model, older, reload) {
   const dialog = openDrawer("confirm", t("models.confirm.title"), h("p", { class: "why-sentence" }, sentence), h("div", { class: "buttons" }, yes, no));
 }
 
-/** One metric: a name, a bar and a value for each of what was measured, the best first. */
-function metricBars(metric, pairs) {
+function interval([low, high]) {
+  return [" ", h("span", { class: "fine" }, t("models.interval", { low: number(low, 3), high: number(high, 3) }))];
+}
+
+/** One metric: a name, a bar and a value with its interval for each of what was measured, the best first. */
+function metricBars(metric, pairs, intervals) {
   const best = Math.max(...pairs.map(([, value]) => value), Number.EPSILON);
   const sorted = pairs.toSorted(([, a], [, b]) => b - a);
   const lines = sorted.map(([name, value]) => {
     const bar = h("span", { class: "share", "aria-hidden": "true" }, h("i", { vars: { "--width": String(Math.max(value, 0) / best) } }));
-    return [h("dt", {}, name.slice(0, -metric.length).trim() || metric), h("dd", {}, bar, h("span", {}, number(value, 4)))];
+    return [h("dt", {}, name.slice(0, -metric.length).trim() || metric), h("dd", {}, bar, h("span", {}, number(value, 4), intervals[name] ? interval(intervals[name]) : null))];
   });
   return h("dl", { class: "metrics" }, lines);
 }
@@ -43,11 +47,11 @@ function metrics(model) {
   const pairs = Object.entries(model.metrics);
   if (pairs.length === 0) return t("figure.none");
   const groups = Map.groupBy(pairs, ([name]) => name.split(" ").at(-1));
-  return [...groups].map(([metric, all]) => [h("strong", {}, metric), metricBars(metric, all)]);
+  return [...groups].map(([metric, all]) => [h("strong", {}, metric), metricBars(metric, all, model.intervals)]);
 }
 
 function action(model, active, reload) {
-  if (model.problem) return h("p", { class: "figure-note bad" }, model.problem);
+  if (model.problem) return h("p", { class: "figure-note bad" }, said(worded("models.problem", ""), model.problem));
   if (model.active) return h("span", { class: "tag" }, t("models.serving"));
   const older = active !== undefined && model.created < active.created;
   const press = () => confirmActivation(model, older, reload);
@@ -79,7 +83,8 @@ export async function modelsPage(page) {
   const load = async () => {
     const { models, problem } = await get("/v1/models");
     const outlived = models.find((model) => model.active && model.erasures > 0);
-    warning.textContent = problem ?? (outlived ? t("models.erased", { count: number(outlived.erasures) }) : "");
+    const erased = outlived ? t("models.erased", { count: number(outlived.erasures) }) : "";
+    warning.replaceChildren(problem === null ? erased : said(worded("models.wanted", ""), problem));
     warning.hidden = warning.textContent === "";
     if (models.length === 0) content.replaceChildren(h("p", { class: "note" }, t("models.empty")));
     else content.replaceChildren(table(models, load), h("p", { class: "fine facts-line" }, t("models.metrics")));

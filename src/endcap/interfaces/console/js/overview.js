@@ -1,5 +1,6 @@
 /** Overview: is it healthy, and is it fresh? */
 
+import { advice, said } from "./advice.js";
 import { makeChart } from "./chart.js";
 import { h } from "./dom.js";
 import { ago, number, t } from "./i18n.js";
@@ -126,6 +127,17 @@ function factsOf(stats) {
   return pairs.map(([name, value]) => h("span", {}, `${t(name)} `, h("b", {}, value)));
 }
 
+/** What is wrong, as texts and elements. */
+function problemsOf(stats) {
+  const because = (key, values, sentence) => [t(key, values), " ", said("", sentence)];
+  return [
+    ...(stats.state_problem === null ? [] : because("overview.state", {}, stats.state_problem)),
+    ...(stats.model === null ? [t("models.empty")] : []),
+    ...(stats.unreadable > 0 ? because("overview.unreadable", { count: number(stats.unreadable) }, stats.unreadable_first) : []),
+    ...(stats.rule_violations > 0 ? [t("overview.violations", { count: number(stats.rule_violations) })] : []),
+  ];
+}
+
 /** What the nightly check found, in words, and what to do. */
 function sayCheck(line, check) {
   line.className = `facts-line figure-note ${check === null ? "" : check.ok ? "good" : "bad"}`;
@@ -142,22 +154,20 @@ export function overview(page, signal) {
   const check = h("p", { class: "facts-line", id: "digest-check" });
   const head = h("header", { class: "page-head" }, h("div", {}, h("h1", { tabIndex: -1 }, t("overview.title")), h("p", {}, t("overview.about"))), h("p", { class: "health" }, lamp, health));
   page.replaceChildren(head, note, figures.element, facts, check, ...charts.elements);
-  const say = (state, text, sentence = "") => {
+  const say = (state, text, sentences = []) => {
     lamp.dataset.state = state;
     health.textContent = text;
-    note.textContent = sentence;
-    note.hidden = sentence === "";
+    note.replaceChildren(...sentences.flatMap((sentence) => [sentence, " "]));
+    note.hidden = sentences.length === 0;
   };
   watch.addEventListener("figures", ({ detail: { stats, points } }) => {
-    const ready = stats.model !== null;
-    const unreadable = stats.unreadable > 0 ? t("overview.unreadable", { count: number(stats.unreadable), first: stats.unreadable_first }) : "";
-    const broken = stats.rule_violations > 0 ? t("overview.violations", { count: number(stats.rule_violations) }) : "";
-    const damage = [unreadable, broken].filter(Boolean).join(" ");
-    say(ready && !damage ? "good" : "bad", t(ready ? "overview.ready" : "overview.notready"), ready ? damage : t("models.empty"));
+    const ready = stats.model !== null && stats.state_problem === null;
+    const problems = problemsOf(stats);
+    say(problems.length > 0 ? "bad" : "good", t(ready ? "overview.ready" : "overview.notready"), problems);
     figures.update(stats);
     facts.replaceChildren(...factsOf(stats));
     sayCheck(check, stats.check);
     charts.update(points);
   }, { signal });
-  watch.addEventListener("failed", ({ detail }) => say("bad", t("overview.down"), detail.status === 0 ? t("error.unreachable") : t("error.refused", { message: detail.message })), { signal });
+  watch.addEventListener("failed", ({ detail }) => say("bad", t("overview.down"), [advice(detail)]), { signal });
 }

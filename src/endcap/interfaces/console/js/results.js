@@ -163,7 +163,7 @@ export async function resultsPage(page, signal) {
       await load();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      note.textContent = advice(error);
+      note.replaceChildren(advice(error));
       note.hidden = false;
     }
   };

@@ -1,10 +1,10 @@
 /** Rules: what the shop tells the lists to do, with a look at what a rule changes before it is put. */
 
-import { advice } from "./advice.js";
+import { advice, said } from "./advice.js";
 import { call, get, itemDetails } from "./api.js";
 import { picture } from "./card.js";
 import { debounce, h } from "./dom.js";
-import { ago, locale, number, t } from "./i18n.js";
+import { ago, locale, number, t, worded } from "./i18n.js";
 import { setTitle } from "./title.js";
 import { announce } from "./toast.js";
 
@@ -53,7 +53,7 @@ function row(status, actions) {
     "tr",
     { data: { rule: rule.id } },
     h("td", {}, h("strong", {}, rule.id), h("br"), h("span", { class: "fine" }, scope)),
-    h("td", {}, effect(rule), status.problem ? h("p", { class: "figure-note bad" }, status.problem) : ""),
+    h("td", {}, effect(rule), status.problem ? h("p", { class: "figure-note bad" }, said(worded("rules.problem", ""), status.problem)) : ""),
     h("td", { class: "right" }, number(status.matches)),
     h("td", {}, h("span", { class: `tag ${state}` }, t(`rules.${state}`)), h("br"), h("span", { class: "fine" }, dates(rule))),
     h("td", {}, h("time", { datetime: new Date(status.changed).toISOString(), title: when.format(status.changed) }, ago(status.changed)), h("br"), h("span", { class: "fine" }, who)),

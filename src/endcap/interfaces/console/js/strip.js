@@ -1,5 +1,6 @@
 /** The strip at the foot of the demo shop: what the last event did, what answers, and who you are. */
 
+import { said } from "./advice.js";
 import { $, h } from "./dom.js";
 import { openDrawer } from "./drawer.js";
 import { live } from "./foryou.js";
@@ -36,7 +37,7 @@ export function startStrip() {
   posting.addEventListener("sent", ({ detail }) => ($("#strip-event").textContent = t("strip.sent", { type: t(`event.${detail.type}`) })));
   posting.addEventListener("answered", ({ detail }) => ($("#strip-offset").textContent = number(detail.offset)));
   posting.addEventListener("unchanged", ({ detail }) => ($("#strip-event").textContent = t("strip.same", { type: t(`event.${detail.type}`) })));
-  posting.addEventListener("failed", ({ detail }) => ($("#strip-event").textContent = t("strip.failed", { message: detail.message })));
+  posting.addEventListener("failed", ({ detail }) => $("#strip-event").replaceChildren(t("strip.failed"), " ", said("", detail.message)));
   live.addEventListener("list", ({ detail: { answer, sinceEvent } }) => {
     $("#strip-model").textContent = answer.model ?? t("why.nomodel");
     $("#strip-offset").textContent = number(answer.offset);

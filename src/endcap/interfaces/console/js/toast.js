@@ -10,7 +10,7 @@ export const LONGER_MS = 7000;
 
 export function announce(sentence, shownMs = SHOWN_MS) {
   const toast = $("#toast");
-  toast.textContent = sentence;
+  toast.replaceChildren(sentence);
   toast.dataset.shown = "true";
   clearTimeout(timer);
   timer = setTimeout(() => delete toast.dataset.shown, shownMs);
