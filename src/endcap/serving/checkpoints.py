@@ -12,8 +12,8 @@ from endcap.state.fold import State
 _logger = logging.getLogger(__name__)
 
 EVERY_ENTRIES = 100_000
-"""Entries that take about 1.5 s to replay. While a copy is kept, for some seconds, lists take longer: with 20,000 that was
-a tenth of the time at 1,000 lists a second."""
+"""Entries that take about 1.5 s to replay. While a copy is kept lists take longer: with 20,000 that was a tenth of the
+time at 1,000 lists a second."""
 AT_LEAST_SECONDS = 3_600.0
 """Where something has happened, there is a snapshot so often, and with it a digest for the check of the night."""
 PAUSE_SECONDS = 10.0
