@@ -23,6 +23,8 @@ SMOOTHING = 0.1
 last ten looks."""
 LOOK_SECONDS = 0.05
 """How often it is counted what has come and how long the loop was busy."""
+AWAY = 0.9
+"""A loop that has work and is busy for a smaller share of the time has no core."""
 CALM = 0.6
 """Share of the time that a loop is busy for at most while it is seen what is usual."""
 PAGE = 5
@@ -110,13 +112,20 @@ class Admission:
         if not path.startswith(SHEDDABLE) or path.startswith(KEPT):
             return True
         self._found[min(self.waiting, MOST)] += 1
-        if self.waiting < self.limit:
+        if self.waiting < self.limit or self._was_away():
             return True
         self.refused += 1
         if not self.behind:
             self._look(self._timer())
             self.behind = min(self.waiting * self._worked / max(self._answered, 1.0), CAP_SECONDS)
         return False
+
+    def _was_away(self) -> bool:
+        """Whether those that wait do so because others had the core: they are twice as many then, and soon gone."""
+        if self.behind or self.waiting >= min(2 * self.limit, MOST):
+            return False
+        passed = self._timer() - self._looked
+        return self._busy() - self._busy_before < AWAY * passed
 
     def sample(self, late_seconds: float) -> None:
         """Note that something due came ``late_seconds`` late, just now."""

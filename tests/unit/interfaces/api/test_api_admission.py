@@ -87,6 +87,16 @@ def test_what_is_a_burst_depends_on_what_is_usual(usual: int, burst: int) -> Non
     assert loop.ask(1, waiting=burst) == 0
 
 
+@pytest.mark.parametrize(("busy", "burst"), [(0.5, 2 * FEW), (1.0, FEW)])
+def test_twice_as_many_may_wait_where_others_had_the_core(busy: float, burst: int) -> None:
+    loop = Loop()
+    loop.learn([0] * 20)
+    loop.now += 0.03
+    loop.worked += 0.03 * busy
+    assert loop.ask(1, waiting=burst - 1) == 1
+    assert loop.ask(1, waiting=burst) == 0
+
+
 def test_who_is_refused_is_counted() -> None:
     loop = full(usual=5)
     before = loop.admission.refused
