@@ -192,20 +192,26 @@ class Transformer:
         return [hidden[0] if self._spec.pooling == "cls" else hidden.mean(axis=0) for hidden in found]
 
 
-def open_session(path: Path) -> InferenceSession:
-    """The model at ``path`` on one thread. Raises ModelError if it cannot be loaded, or ONNX Runtime is missing."""
+def open_session(
+    source: Path | bytes, name: str = "", again: str = "make the encoder again", missing: str = NO_ONNX
+) -> InferenceSession:
+    """The model in ``source`` on one thread. Raises ModelError if it cannot be loaded, or ONNX Runtime is missing.
+
+    It says ``again`` then, of ``name`` or the path, or ``missing``.
+    """
     try:
         import onnxruntime  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise ModelError(NO_ONNX) from error
+        raise ModelError(missing) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # it plans for one shape; texts have many
-    options.log_severity_level = 3  # errors only
+    options.enable_mem_pattern = False  # it plans for one shape; texts, tables and histories have many
+    options.log_severity_level = 4  # an error is raised, and needs no line beside it
+    model = source if isinstance(source, bytes) else str(source)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a class of its own for each cause
-        raise ModelError(f"{path} cannot be loaded ({_first_line(error)}): make the encoder again") from error
+        raise ModelError(f"{name or source!s} cannot be loaded ({_first_line(error)}): {again}") from error
 
 
 def _first_line(error: Exception) -> str:

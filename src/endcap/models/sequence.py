@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from endcap.encoders.onnx import open_session
 from endcap.errors import ModelError, NotFittedError
 from endcap.features.described import Described
 from endcap.features.interactions import sound, sound_weights, visit_shares
@@ -273,17 +274,8 @@ def _reader(body: Arrays, settings: SequenceSettings) -> Read:
 
 def open_network(data: bytes, factors: int) -> InferenceSession:
     """The network ``data`` on one thread. Raises ModelError if it is none, or of other ``factors``."""
-    try:
-        import onnxruntime  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise ModelError("this model is served by ONNX Runtime: pip install 'endcap[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a class of its own for each cause
-        raise ModelError(f"the network cannot be loaded ({str(error).splitlines()[0]:.200}): train again") from error
+    missing = "this model is served by ONNX Runtime: pip install 'endcap[onnx]'"
+    session = open_session(data, "the network", "train again", missing)
     wide = session.get_inputs()[0].shape[-1]
     if wide != factors:
         raise ModelError(f"the network reads vectors of {wide} numbers, not {factors}: train again with these settings")

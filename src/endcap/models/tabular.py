@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from endcap.encoders.onnx import open_session
 from endcap.errors import DataError, ModelError, NotFoundError
 from endcap.features.columns import Coding
 
@@ -130,19 +131,9 @@ def pack_card(card: Card) -> bytes:
 
 def open_network(data: bytes, path: Path) -> InferenceSession:
     """The network ``data`` on one thread; ``path`` says where it is from. Raises ModelError."""
-    try:
-        import onnxruntime  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise ModelError("prediction needs ONNX Runtime: pip install 'endcap[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a class of its own for each cause
-        raise ModelError(
-            f"{path} cannot be loaded ({str(error).splitlines()[0]:.200}): train the model again"
-        ) from error
+    return open_session(
+        data, str(path), "train the model again", "prediction needs ONNX Runtime: pip install 'endcap[onnx]'"
+    )
 
 
 def run(session: InferenceSession, codes: NDArray[np.int32], numbers: NDArray[np.float32]) -> NDArray[np.float32]:
