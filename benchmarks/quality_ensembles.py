@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from endcap.evaluation.offline import Case
 from endcap.evaluation.significance import compare
 from endcap.models.ensemble import best_weights, reciprocal_ranks
-from endcap.models.stacking import StackingSettings, features, grow
+from endcap.models.stacking import StackingSettings, features, grow, ordered
 from endcap.types import FloatArray, IntArray
 from quality_data import DATA, Data, Setting
 from quality_lists import LENGTH, Pool, Proposed, cpu_seconds, figures, per_case, pools, top
@@ -96,18 +96,17 @@ def _stacking(told: Told, values: Values) -> Score:
     """LambdaMART over what the members say and over the query."""
     own = {one.name for one in fields(StackingSettings)}
     settings = StackingSettings(pool=DEEP, **{name: value for name, value in values.items() if name in own})
-    tables, labels = [], []
+    lessons = []
     for pool, case in zip(told.pools, told.cases, strict=True):
         wanted = np.isin(pool.rows, case.relevant)
         if wanted.any():  # the others say nothing, and there are many
-            tables.append(features(pool.rows, pool.parts, case.query.history, told.popularity))
-            labels.append(wanted)
-    trees = grow(tables, labels, settings)
+            lessons.append((features(pool.rows, pool.parts, case.query, told.popularity), wanted))
+    trees = grow(lessons, settings)
 
     def score(pool: Pool, case: Case, popularity: FloatArray) -> NDArray[np.floating]:
         if not pool.rows.size:
             return np.empty(0, np.float32)
-        return trees.scores(features(pool.rows, pool.parts, case.query.history, popularity), pool.parts)
+        return ordered(trees, features(pool.rows, pool.parts, case.query, popularity), pool.parts)
 
     return score
 
@@ -163,7 +162,7 @@ def _told(place: Place, setting: Setting, data: str, part: str, unseen: bool) ->
     protocol, names = DATA[data], members_of(place, data)
     lists = [Proposed.load(place.lists(data, one, part)) for one in names]
     cases = setting.cases("validation" if part == "validation" else "test")
-    past = setting.past("train" if part == "validation" else "refit")
+    past = setting.past("refit" if part == "refit" else "train")  # popularity counts what the members learnt from
     found = [read(place.result(data, one)).chosen.validation[protocol.chosen_by] for one in names]
     order = np.argsort(-np.array(found), kind="stable").tolist()
     return Told(names, list(pools(lists, DEEP, unseen)), cases, past.popularity().astype(np.float32), order)
@@ -251,7 +250,7 @@ def compare_stage(place: Place, setting: Setting, data: str) -> None:
             Pair(
                 one.better, one.worse, one.difference.mean, one.difference.low, one.difference.high, one.p, one.adjusted
             )
-            for one in compare(values, SAMPLES, seed=0)
+            for one in compare(values, SAMPLES, 0, setting.groups())
         ]
     chosen = max(
         (read(path) for name in ENSEMBLES if (path := place.result(data, name)).exists()),

@@ -90,10 +90,14 @@ def measure(work: Path, options: argparse.Namespace) -> Results:
         cold = [stand(one.name + " cold", one.server, COLD_RATE, options.seconds, one.tasks) for one in contenders]
         idle = [stand(one.name + " idle", one.server, IDLE_RATE, 3 * options.seconds, one.tasks) for one in contenders]
         ladders = climb(contenders, options.rate, options.seconds)
-        visits, pairs = views(shop, draw), []
+        visits, pairs = views(shop, draw), list[Phase]()
         for rate in options.pair_rate:
             tasks = [[event, wanted] for _, event, wanted in islice(visits, round(rate * options.seconds))]
-            pairs.append(stand("endcap event+list", ours, rate, options.seconds, tasks))
+            phase = run("endcap event+list", ours, rate, options.seconds, tasks)
+            if phase.load.refused:
+                _say(f"{rate:g} pairs a second are more than can be answered: {phase.load.refused} refused")
+                break
+            pairs.append(phase)
         _say(f"event to changed list: {options.samples} samples by asking, {options.samples} by the stream")
         fresh, fresh_load = freshness.measure(ours.port, home / "log", visits, options.samples), load_average()
         loaded = [server.memory_mb() for server in (ours, theirs)]

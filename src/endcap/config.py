@@ -83,6 +83,8 @@ class TrainConfig:
     """Members of the blend, by name; none named: all."""
     validation_days: float = 14.0
     """The last days of the log, on which the weights of the blend are learnt."""
+    stacking: bool = True
+    """Whether trees put the blend's best candidates in order, where that is surely better on those days."""
     als_factors: int = 64
     als_l2: float = 3.0
     als_alpha: float = 0.1
@@ -107,6 +109,50 @@ class TrainConfig:
     projection_recent: int = 100
     """Events of the history that speak."""
     projection_decay: float = 0.98
+    transitions_window: int = 10
+    """Places that a transition may span."""
+    transitions_decay: float = 0.8
+    """A transition over one place more counts so many times as much."""
+    transitions_back: float = 0.3
+    """A transition against the order counts that much."""
+    transitions_damp_from: float = 0.25
+    """How much an item that is often left says less each time, 0 to 1."""
+    transitions_damp_to: float = 0.1
+    """How much an item that is often reached is taken down, 0 to 1."""
+    transitions_recency: float = 0.5
+    """As ``itemknn_decay``; the same in ``ease_recency`` and ``structured_recency``."""
+    ease_l2: float = 100.0
+    ease_dropout: float = 0.0
+    """Share of a history that is thought away while fitting; more takes down what frequent items say."""
+    ease_items: int = 15_000
+    """The most frequent ones that are learnt; memory grows with the square."""
+    ease_recency: float = 0.8
+    bpr_factors: int = 64
+    bpr_l2: float = 0.02
+    bpr_learning_rate: float = 0.1
+    bpr_popular: float = 0.5
+    """The other item of a pair is drawn with a chance in proportion to (its users) to this power; 0: all alike."""
+    bpr_epochs: int = 60
+    structured_factors: int = 64
+    structured_l2: float = 10.0
+    structured_feature_l2: float = 3.0
+    """Holds what is learnt of words and attributes at zero, as ``structured_l2`` holds users there."""
+    structured_alpha: float = 10.0
+    """As ``als_alpha``."""
+    structured_recency: float = 0.6
+    structured_epochs: int = 15
+    sequence_factors: int = 64
+    """Of sasrec, gru, lstm, caser and two_tower alike, as all that begins with ``sequence``."""
+    sequence_blocks: int = 2
+    """Layers of attention or recurrence."""
+    sequence_length: int = 50
+    """Events of the history that are read, the newest."""
+    sequence_dropout: float = 0.3
+    sequence_learning_rate: float = 2e-3
+    sequence_batch_size: int = 64
+    """Histories to a step; fewer where an epoch would have less than 16 steps."""
+    sequence_epochs: int = 20
+    """At most: training stops where lists of users held out have not become better for three."""
     due_after: float = 0.25
     """Share of the typical time between two purchases of an item after which what was bought is due again: about
     one repeat in nine comes sooner, and lists of what is bought again lose next to nothing by waiting for it."""
@@ -349,7 +395,7 @@ def _value(path: Path, name: str, kind: object, value: object) -> object:
         return float(_in_range(path, name, value))
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return _in_range(path, name, value)
-    if kind is str and isinstance(value, str):
+    if kind in (str, bool) and type(value) is kind:
         return value
     if kind == tuple[str, ...] and isinstance(value, list) and all(type(part) is str for part in value):
         return tuple(value)
@@ -378,12 +424,21 @@ def _in_range(path: Path, name: str, value: float) -> float:
 
 
 _MOST = 1e15
+_BELOW_1 = 0.99
 _FROM_ZERO = {
     "serve.port": 65_535.0,
     "serve.max_streams": _MOST,
     "serve.keep_served_days": _MOST,
     "serve.canary_seconds": 86_400.0,
     "train.seed": 2.0**32 - 1,
+    "train.transitions_back": _MOST,
+    "train.transitions_damp_from": 1.0,
+    "train.transitions_damp_to": 1.0,
+    "train.ease_dropout": _BELOW_1,
+    "train.bpr_l2": _MOST,
+    "train.bpr_popular": _MOST,
+    "train.structured_alpha": _MOST,
+    "train.sequence_dropout": _BELOW_1,
     "endpoint.dim": 65_536.0,
 }
 """The settings that may be 0, each with its greatest value. All others are above 0, but for the weights."""
@@ -392,6 +447,7 @@ _LEAST = {"serve.canary_seconds": 1.0}
 _WORDS: dict[object, str] = {
     int: "a whole number",
     float: "a number",
+    bool: "true or false",
     str: "a text",
     tuple[str, ...]: "a list of texts",
     dict[str, float]: "a table of numbers",

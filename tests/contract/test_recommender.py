@@ -13,6 +13,7 @@ from tests.unit.models.pasts import follow, past, random_past
 
 from endcap.encoders.cache import ItemVectors
 from endcap.errors import NotFittedError
+from endcap.features.interactions import sound
 from endcap.models.als import ALS
 from endcap.models.bpr import BPR, BPRSettings
 from endcap.models.buy_again import BuyAgain
@@ -103,25 +104,26 @@ class Stacked:
     stack: Stacking | None = None
 
     def fit(self, interactions: Interactions) -> Stacked:
+        interactions = sound(interactions)
         last = np.unique(interactions.user[::-1], return_index=True)[1]
         early = np.ones(len(interactions), np.bool_)
         early[len(interactions) - 1 - last] = False
         for member in self.members.values():
             member.fit(interactions.where(early))
-        often = np.bincount(interactions.item, minlength=len(interactions.items)).astype(np.float32)
         asked = [
             (Query(interactions.item[early & (interactions.user == interactions.user[at])]), interactions.item[[at]])
             for at in np.flatnonzero(~early)
         ]
         settings = StackingSettings(trees=5, least=1, least_cases=5)
-        self.stack = Stacking(self.members, lambda: often, settings).learn(asked)
+        popularity = Popularity(window="popular").fit(interactions)
+        self.stack = Stacking(self.members, WEIGHTS, popularity, settings).learn(asked)
         return self
 
     def recommend(self, query: Query, k: int) -> Ranking:
         return Ranking.top(self.scores(query), k, above=0.0)
 
     def scores(self, query: Query) -> FloatArray:
-        return (self.stack or Stacking(self.members, lambda: np.empty(0, np.float32))).scores(query)
+        return (self.stack or Stacking(self.members, WEIGHTS, Popularity())).scores(query)
 
 
 def _vectors() -> ItemVectors:
@@ -303,6 +305,34 @@ def test_a_history_of_ten_thousand_events_has_an_answer(recommender: Recommender
     ranking = recommender.recommend(follow(*(row % 10 for row in range(10_000))), 5)
     assert len(ranking) > 0 or isinstance(recommender, BuyAgain)
     assert np.isfinite(ranking.scores).all()
+
+
+UNSOUND = np.array([np.nan, -1.0, np.inf, 0.0], np.float32)
+
+
+def test_a_past_with_a_weight_that_is_no_number_above_0_is_one_without_it(
+    unfitted: Callable[[], TrainableRecommender],
+) -> None:
+    weight = PAST.weight.copy()
+    weight[::5] = np.resize(UNSOUND, weight[::5].size)
+    with_them = unfitted().fit(replace(PAST, weight=weight))
+    without = unfitted().fit(PAST.where(np.arange(len(PAST)) % 5 > 0))
+    for query in QUERIES.values():
+        assert pairs(with_them.recommend(query, 99)) == pairs(without.recommend(query, 99))
+
+
+@pytest.mark.parametrize("unsound", UNSOUND.tolist())
+def test_a_history_with_a_weight_that_is_no_number_above_0_is_one_without_it(
+    recommender: Recommender, unsound: float
+) -> None:
+    if isinstance(recommender, SessionKNN | BuyAgain | Stacked):
+        pytest.skip("a visit or a purchase is one whatever it weighs, and a stack counts events")
+    known = follow(3, 8, weights=(2.0, 4.0))
+    rows = np.array([5, 1, *known.history], np.int32)  # the oldest, so that the others keep their age
+    mixed = replace(known, history=rows, weights=np.array([unsound, unsound, *known.weights], np.float32))
+    found, wanted = recommender.recommend(mixed, 10), recommender.recommend(known, 10)
+    assert found.items.tolist() == wanted.items.tolist()
+    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
 
 
 def test_weights_that_are_no_numbers_say_nothing(unfitted: Callable[[], TrainableRecommender]) -> None:

@@ -105,6 +105,45 @@ def test_data_shows_what_the_import_did(visit: Visit) -> None:
             expect(row).to_contain_text(" ".join(example.split()))
 
 
+SURE, UNSURE = "In brackets: the 95% interval", "Figures without brackets"
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ([{"blend ndcg@20": [0.2, 0.3]}], (SURE,)),
+        ([{}], (UNSURE,)),
+        ([{"blend ndcg@20": [0.2, 0.3]}, {}], (SURE, UNSURE)),
+        ([None], ()),
+    ],
+)
+def test_models_promise_an_interval_only_where_there_is_one(
+    visit: Visit, kept: list[dict[str, list[float]] | None], said: tuple[str, ...]
+) -> None:
+    def answered(route: Route) -> None:
+        found = route.fetch().json()
+        one = found["models"][0]
+        versions = [
+            {
+                **one,
+                "version": f"v{at}",
+                "metrics": {} if of is None else {"blend ndcg@20": 0.25},
+                "intervals": of or {},
+            }
+            for at, of in enumerate(kept)
+        ]
+        route.fulfill(json={**found, "models": versions})
+
+    visit.page.route("**/v1/models", answered)
+    page = visit.console("#/models")
+    expect(page.locator("tbody tr")).to_have_count(len(kept))
+    expect(page.locator(".metrics", has_text="(0.200 to 0.300)")).to_have_count(sum(bool(of) for of in kept))
+    line = page.locator(".facts-line")
+    expect(line.locator("span")).to_have_count(len(said) + (kept != [None]))
+    for sentence in (SURE, UNSURE):
+        expect(line.locator("span", has_text=sentence)).to_have_count(said.count(sentence))
+
+
 def test_a_newer_model_is_activated_and_rolled_back(visit: Visit, home: Path) -> None:
     old = visit.page.request.get(f"{visit.address}/v1/models").json()["active"]
     endcap("train", "--home", home, "--seed", "7")

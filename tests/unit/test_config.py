@@ -36,6 +36,7 @@ def test_reads_a_value_of_each_kind(tmp_path: Path) -> None:
         max_streams = 0
         [train]
         als_l2 = 0.5
+        stacking = false
         seed = 0
         """,
     )
@@ -48,7 +49,7 @@ def test_reads_a_value_of_each_kind(tmp_path: Path) -> None:
             allowed_origins=("https://shop.example", "https://m.shop.example"),
             max_streams=0,
         ),
-        TrainConfig(als_l2=0.5, seed=0),
+        TrainConfig(als_l2=0.5, stacking=False, seed=0),
     )
     assert type(config.state.session_gap_minutes) is float
     assert type(config.state.max_history) is int
@@ -85,6 +86,12 @@ def test_reads_a_value_of_each_kind(tmp_path: Path) -> None:
             "trending_half_life_days is nan: it must be a finite number above 0",
         ),
         ("[state]\npopular_half_life_days = inf", "popular_half_life_days is inf: it must be a finite number above 0"),
+        ("[train]\nstacking = 1", "train.stacking is 1: it must be true or false"),
+        (
+            "[train]\ntransitions_damp_to = 1.5",
+            "train.transitions_damp_to is 1.5: it must be a finite number from 0 to 1",
+        ),
+        ("[train]\nsequence_dropout = 1.0", "train.sequence_dropout is 1.0: it must be a finite number from 0 to 0.99"),
         ("[train]\nseed = -1", "train.seed is -1: it must be a finite number from 0 to"),
         ("[train]\nthemes = 'genres'", "train.themes is 'genres': it must be one of topics, clusters"),
         ("[train]\nals_l2 = -0.5", "train.als_l2 is -0.5: it must be a finite number above 0"),

@@ -356,7 +356,7 @@ def test_members_without_vectors_have_no_content(home: Path) -> None:
     with engine_of(home) as (engine, _):
         without = wiring.blend_members(engine.state, None, CONFIG.train)
         all_of_them = wiring.blend_members(engine.state, engine.contents.vectors, CONFIG.train)
-    assert set(all_of_them) - set(without) == {"content", "projection"}
+    assert set(all_of_them) - set(without) == {"content", "projection", "structured"}
     assert set(wiring.LEARNERS) <= set(all_of_them)
 
 

@@ -51,13 +51,14 @@ class ItemAttributes:
         return self._matrix
 
     def _read(self) -> None:
-        if self._known == self._shop.version and len(self._rows) == self._shop.listed.size:
+        version = self._shop.version  # first: what changes while this reads is read again
+        if self._known == version and len(self._rows) == self._shop.listed.size:
             return
         changed = self._shop.changed_since(self._known) if self._known >= 0 else None
         first = len(self._rows)
         self._rows.extend([np.empty(0, np.int32)] * (self._shop.listed.size - first))
         rows = range(len(self._rows)) if changed is None else changed | set(range(first, len(self._rows)))
-        self._known = self._shop.version
+        self._known = version
         different = len(self._rows) != first
         for row in rows:
             found = self._described(self._shop.item(row))

@@ -20,6 +20,9 @@ from endcap.features.selection import select
 from endcap.protocols import Arrays
 from endcap.types import FloatArray, IntArray
 
+BLOCK = 4_096
+"""Items whose features are copied at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -61,9 +64,10 @@ class Described:
 
     def rows(self, features: Sequence[Features], rows: IntArray) -> FloatArray:
         """(rows, width) of those items; zeros where nothing is known."""
-        raw = Joined(features).rows(rows, self.columns)
-        known = np.any(raw, axis=1, keepdims=True)
-        found: FloatArray = np.where(known, (raw - self.mean) @ self.map, np.float32(0))
+        joined, found, middle = Joined(features), np.zeros((rows.size, self.width), np.float32), self.mean @ self.map
+        for start in range(0, rows.size, BLOCK):
+            part, known = joined.product(rows[start : start + BLOCK], self.columns, self.map)
+            found[start : start + BLOCK][known] = part[known] - middle
         return found
 
     def to_arrays(self) -> Arrays:

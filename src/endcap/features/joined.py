@@ -66,6 +66,30 @@ class Joined:
                 dense[-1][inside] = matrix[rows[inside]]
         return np.hstack(dense + sparse)
 
+    def product(self, rows: IntArray, columns: IntArray, table: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """(rows, k) what ``rows`` gives times ``table`` (width, k), and (rows,) which of them have any number but 0.
+
+        Sparse blocks are never made dense.
+        """
+        found, has, first = np.zeros((rows.size, table.shape[1]), np.float32), np.zeros(rows.size, np.bool_), 0
+        dense = self.width(columns) - columns.size
+        parts = np.split(table, [dense])
+        for block in self._blocks:
+            matrix = block.matrix
+            inside = np.flatnonzero(rows < matrix.shape[0])
+            if issparse(matrix):
+                own = np.flatnonzero((columns >= first) & (columns < first + block.dim))
+                chosen = csr_array(matrix[rows[inside]])[:, columns[own] - first]
+                found[inside] += chosen @ parts[1][own]
+                has[inside] |= np.diff(chosen.indptr) > 0
+                first += block.dim
+            else:
+                chosen = matrix[rows[inside]]
+                found[inside] += chosen @ parts[0][: block.dim]
+                has[inside] |= chosen.any(axis=1)
+                parts[0] = parts[0][block.dim :]
+        return found, has
+
     def known(self) -> BoolArray:
         """(items,) which have any feature."""
         found = np.zeros(len(self), np.bool_)

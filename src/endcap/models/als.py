@@ -41,8 +41,10 @@ class ALS:
 
         x = (Y'Y + sum_i alpha w_i y_i y_i' + l2 I)^-1  sum_i (1 + alpha w_i) y_i
 
-    where ``w_i`` is the summed weight of item ``i`` in the history. The same ``l2`` and ``alpha`` train.
-    One epoch costs O(pairs factors^2 + (users + items) factors^3); a query O(items factors).
+    where ``w_i`` is the summed weight of item ``i`` in the history; one whose weight is no number above 0 is left out.
+    The same ``l2`` and ``alpha`` train.
+    One epoch costs O(pairs factors^2 + (users + items) factors^3); a query O(items factors). The model keeps
+    ``4 items factors + 8 factors^2`` bytes.
     """
 
     _items: FloatArray | None = None
@@ -112,7 +114,9 @@ class ALS:
         """(users, factors): where their histories put them, for many at once; see ``recommend_all``."""
         items = self._fitted()
         beyond = csr_array(histories[:, : items.shape[0]], dtype=np.float32)
-        beyond.data = sound_weights(beyond.data) * np.float32(self.alpha)
+        beyond.data = sound_weights(beyond.data)
+        beyond.eliminate_zeros()  # a pair that stays has a confidence of 1 at least
+        beyond.data *= np.float32(self.alpha)
         with threadpool_limits(1):
             return improved(
                 np.zeros((beyond.shape[0], self.factors), np.float32), items, beyond, self.l2, steps=EXACT_STEPS
@@ -126,15 +130,13 @@ class ALS:
         factors = self._fitted()
         parts = np.zeros((query.history.size, items.size), np.float32)
         known = np.flatnonzero((items >= 0) & (items < factors.shape[0]))
-        heard = np.flatnonzero((query.history >= 0) & (query.history < factors.shape[0]))
+        heard, single = _heard(query, factors.shape[0])
         rows, weights = _summed(query, factors.shape[0])
         if rows.size == 0 or known.size == 0:
             return parts
         said = self._said(factors[rows].astype(np.float64), weights, factors[items[known]].astype(np.float64))
         place = np.searchsorted(rows, query.history[heard])
-        single = query.weights[heard] if query.weights.size else np.ones(heard.size)
-        share = np.divide(single, weights[place], out=np.zeros(heard.size), where=weights[place] > 0)
-        parts[np.ix_(heard, known)] = said[place] * share[:, None]
+        parts[np.ix_(heard, known)] = said[place] * (single / weights[place])[:, None]
         return parts
 
     def _said(self, history: Matrix, weights: Matrix, wanted: Matrix) -> Matrix:
@@ -183,11 +185,17 @@ class ALS:
         return self._gram + factors.T @ (factors * (self.alpha * weights)[:, None])
 
 
+def _heard(query: Query, n_items: int) -> tuple[NDArray[np.intp], FloatArray]:
+    """Places in the history that speak: of learnt items, with a weight that is a number above 0; and the weights."""
+    weights = sound_weights(query.weights) if query.weights.size else np.ones(query.history.size, np.float32)
+    places = np.flatnonzero((query.history >= 0) & (query.history < n_items) & (weights > 0))
+    return places, weights[places]
+
+
 def _summed(query: Query, n_items: int) -> tuple[IntArray, Matrix]:
-    """The different learnt items of the history, ascending, and the summed weight of each."""
-    known = (query.history >= 0) & (query.history < n_items)
-    rows, place = np.unique(query.history[known], return_inverse=True)
-    weights = sound_weights(query.weights[known]) if query.weights.size else None
+    """The different items of the history that speak, ascending, and the summed weight of each."""
+    places, weights = _heard(query, n_items)
+    rows, place = np.unique(query.history[places], return_inverse=True)
     return rows, np.bincount(place, weights, minlength=rows.size).astype(np.float64)
 
 

@@ -34,8 +34,8 @@ class Content:
 
     Each step back in the history counts ``decay`` times as much. An item of the history speaks for its ``neighbours``
     nearest only: they are computed when it is first asked for (one product with the matrix and the rows that share a
-    word, 0.4 ms for 4,000 items of 512 dimensions) and kept, 8 bytes each, until vectors or words change. After that,
-    a history of ten costs 0.05 ms. One thread at a time.
+    word, 0.4 ms for 4,000 items of 512 dimensions) and kept, ``8 items neighbours`` bytes when all were asked for,
+    until vectors or words change. After that, a history of ten costs 0.05 ms. One thread at a time.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from endcap.compiled import compiled
 from endcap.protocols import Scorer
 from endcap.types import FloatArray, IntArray, Query, Ranking
 
@@ -95,11 +96,20 @@ def scaled(said: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
     """(members, rows): each one's scores over its best, times its weight; 0 for what it does not know."""
     parts = np.zeros((len(said), max((scores.size for scores in said), default=0)), np.float32)
     for part, scores, weight in zip(parts, said, weights, strict=True):
-        best = float(scores.max(initial=0.0))
-        if best > 0:
-            np.divide(scores, best, out=part[: scores.size])
-            np.multiply(part, weight, out=part)
-    return np.maximum(parts, 0.0, out=parts)
+        _scale(part, np.ascontiguousarray(scores, np.float32), weight)
+    return parts
+
+
+@compiled("void(float32[::1], Array(float32, 1, 'C', True), float64)", on_request=True)
+def _scale(part: FloatArray, scores: FloatArray, weight: float) -> None:
+    """Fill ``part``, which holds zeros and may be longer, with those of ``scores`` above 0, the greatest ``weight``."""
+    best = np.float32(0)
+    for score in scores:
+        best = max(best, score)
+    if best > 0:
+        factor = np.float32(weight / best)
+        for row in range(scores.size):
+            part[row] = max(scores[row] * factor, np.float32(0))
 
 
 def learn_weights(

@@ -46,7 +46,8 @@ class ItemKNN:
 
     The neighbours are kept as rectangles (items, neighbours), padded with weight 0: taking the rows of a
     history is then one copy each. Nothing is its own neighbour, so an item of the history is only proposed
-    if another one speaks for it. A query costs O(history neighbours + items).
+    if another one speaks for it. A query costs O(history neighbours + items); the model keeps ``8 items neighbours``
+    bytes.
     """
 
     _near: IntArray | None = None

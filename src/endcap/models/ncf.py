@@ -16,7 +16,7 @@ from endcap.errors import ModelError, NotFittedError
 from endcap.features.described import Described
 from endcap.features.interactions import sound, sound_weights, visit_shares
 from endcap.features.joined import Features
-from endcap.nn.shapes import CollaborativeSettings
+from endcap.nn.shapes import CollaborativeSettings, need_torch
 from endcap.protocols import Arrays
 from endcap.types import FloatArray, Interactions, Query, Ranking
 
@@ -130,13 +130,9 @@ class NCF:
         return self
 
     def _learn(self, *past: object) -> Collaborative:
-        try:
-            from endcap.nn import collaborative  # noqa: PLC0415  # an extra
-        except ImportError as error:
-            raise ModelError(
-                f"this model is trained by torch, which is not there ({error}): pip install 'endcap[train]'; "
-                "what was trained elsewhere serves without"
-            ) from error
+        need_torch()
+        from endcap.nn import collaborative  # noqa: PLC0415  # an extra
+
         return collaborative.learn(collaborative.Touched(*past), self.settings)  # type: ignore[arg-type]
 
     def _refresh(self) -> None:

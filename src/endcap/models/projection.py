@@ -73,8 +73,8 @@ class Projection:
 
     ``inputs``: the features ``I``; ``targets``: those that ``y`` is made of, by default the same. With one-hot
     categories as ``targets`` it learns which category is gone on to. Fitting takes O(visits p^2 + items p^2 + p^3); a
-    query O(recent p rank + items rank); after a change of the features the next query takes O(items q rank), once. One
-    thread at a time.
+    query O(recent p rank + items rank); after a change of the features the next query takes O(items q rank), once. The
+    model keeps ``4 rank (items + p + q)`` bytes. One thread at a time.
     """
 
     _sides: tuple[_Side, _Side] | None = None

@@ -21,7 +21,7 @@ from endcap.features.described import Described
 from endcap.features.interactions import sound, sound_weights, visit_shares
 from endcap.features.joined import Features
 from endcap.models import attention
-from endcap.nn.shapes import SequenceSettings
+from endcap.nn.shapes import SequenceSettings, need_torch
 from endcap.protocols import Arrays
 from endcap.types import MS_PER_DAY, BoolArray, FloatArray, IntArray, Interactions, Progress, Query, Ranking, TimeArray
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 PROFILE = 3
 """Numbers of the visitor: recency, frequency, money."""
-Read = Callable[[FloatArray], FloatArray]
-"""(n, factors) vectors of the events, oldest first, to (factors,)."""
+Read = Callable[[IntArray, FloatArray], FloatArray]
+"""Rows of the events, oldest first, and (items, factors) the vectors of all items, to (factors,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,15 @@ class SequenceModel:
         prices: Features | None = None,
         around: Around | None = None,
     ) -> None:
-        self.settings = settings or SequenceSettings()
+        self.settings = self._built(settings)
         self._features, self._prices = features, prices
         self._around = around or Around()
         self._known: tuple[int, ...] | None = None
+
+    @staticmethod
+    def _built(settings: SequenceSettings | None) -> SequenceSettings:
+        """What becomes of the settings that are given."""
+        return settings or SequenceSettings()
 
     def fit(self, interactions: Interactions) -> Self:
         past = sound(interactions)
@@ -120,7 +125,7 @@ class SequenceModel:
         if rows.size == 0:
             return np.zeros(self.settings.factors, np.float32)
         events = self._items[rows]
-        vector = self._read(events)
+        vector = self._read(rows, self._items)
         if self._profile.size:
             vector = vector + np.concatenate([profile, events.mean(axis=0), [1.0]]).astype(np.float32) @ self._profile
         user: FloatArray = _compared(vector[None, :], self.settings.temperature)[0]
@@ -150,25 +155,27 @@ class SequenceModel:
         described = Described.from_arrays(arrays, factors)
         return self._take(ids.astype(np.float32), described, profile.astype(np.float32), body)
 
+    def like(self, other: SequenceModel) -> Self:
+        """With what ``other``, of the same settings, has learnt; the network is ready, so that this takes no time."""
+        return self._take(other._fitted(), other._described, other._profile, other._body, other._read)
+
     def _fitted(self) -> FloatArray:
         if self._ids is None:
             raise NotFittedError(self)
         return self._ids
 
-    def _take(self, ids: FloatArray, described: Described, profile: FloatArray, body: Arrays) -> Self:
-        self._read = _reader(body, self.settings)
+    def _take(
+        self, ids: FloatArray, described: Described, profile: FloatArray, body: Arrays, read: Read | None = None
+    ) -> Self:
+        self._read = read or _reader(body, self.settings)
         self._ids, self._described, self._profile, self._body = ids, described, profile, body
         self._known = None
         return self
 
     def _learn(self, past: Interactions, rows: IntArray, edges: TimeArray, features: FloatArray) -> Network:
-        try:
-            from endcap.nn import sequence, training  # noqa: PLC0415  # an extra
-        except ImportError as error:
-            raise ModelError(
-                f"a sequence model is trained by torch, which is not there ({error}): pip install 'endcap[train]'; "
-                "what was trained elsewhere serves without"
-            ) from error
+        need_torch()
+        from endcap.nn import sequence, training  # noqa: PLC0415  # an extra
+
         numbers = np.zeros((rows.size, 0), np.float32)
         if self.settings.profile:
             numbers = _profiles(past, edges, self._money(past.item), self.settings.length)
@@ -257,16 +264,13 @@ def _body_of(network: Network) -> Arrays:
 def _reader(body: Arrays, settings: SequenceSettings) -> Read:
     """The network, ready. Raises ModelError."""
     if not body:
-        return lambda events: np.zeros(events.shape[1], np.float32)
+        return lambda _, items: np.zeros(items.shape[1], np.float32)
     if settings.body == "sasrec":
-        places, matrices, biases, norms, last = (
-            np.ascontiguousarray(body[name], np.float32) for name in attention.shapes(1, 1, 1)
-        )
-        return lambda events: attention.newest(events, places, matrices, biases, norms, last, settings.heads)
+        return attention.Reader(body, settings.heads).newest
     session = open_network(np.asarray(body.get("onnx", np.empty(0, np.uint8))).tobytes(), settings.factors)
 
-    def read(events: FloatArray) -> FloatArray:
-        vector: FloatArray = session.run(None, {"events": events})[0]
+    def read(rows: IntArray, items: FloatArray) -> FloatArray:
+        vector: FloatArray = session.run(None, {"events": items[rows]})[0]
         return vector
 
     return read

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from endcap.compiled import compiled
 from endcap.config import StateConfig
 from endcap.errors import ConfigError, NotFittedError
+from endcap.features.interactions import sound
 from endcap.state.pairs import SessionIndex
 from endcap.types import MS_PER_DAY, FloatArray, IntArray, Interactions, Query, Ranking, TimeArray
 
@@ -93,7 +94,8 @@ class SessionKNN:
     A session is as similar as the sum of the place weights of the items it shares with the query; the most
     similar ones, and of equal ones those that began later, give their voice to each item that they hold.
     The query's own session is left out. Given an ``index`` it reads that one, live; ``fit`` makes one of its
-    own. A query costs O(items sessions + neighbours session length + catalogue).
+    own, which keeps ``8 links + 110 (sessions + items)`` bytes, a link being an item of a session. A query costs
+    O(items sessions + neighbours session length + catalogue).
     """
 
     def __init__(self, index: Sessions | None = None, settings: SessionKNNSettings | None = None) -> None:
@@ -104,7 +106,8 @@ class SessionKNN:
     def fit(self, interactions: Interactions) -> Self:
         index = SessionIndex(StateConfig(sessions_per_item=self.settings.sessions))
         index.grow(len(interactions.items))
-        columns = (interactions.user, interactions.session, interactions.item, interactions.time)
+        past = sound(interactions)
+        columns = (past.user, past.session, past.item, past.time)
         known: dict[tuple[int, int], int] = {}
         for user, visit, item, time in zip(*(column.tolist() for column in columns), strict=True):
             known[user, visit] = index.add(user, known.get((user, visit), -1), item, time)

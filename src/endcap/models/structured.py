@@ -30,6 +30,8 @@ from endcap.types import FloatArray, IntArray, Interactions, Query, Ranking
 
 STEPS = 3
 """Of conjugate gradients for the features' vectors, in each epoch, from where they stood."""
+LEAST = 1e-30
+"""An event's share however long ago: float32 would make it 0, and its item one that was never met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class StructuredMF:
 
     def _faded(self, query: Query) -> Query:
         faded = self.settings.recency ** np.arange(query.history.size - 1, -1, -1)
+        faded = np.maximum(faded, LEAST)
         if query.weights.size:
             faded = faded * sound_weights(query.weights)
         return replace(query, weights=faded.astype(np.float32))

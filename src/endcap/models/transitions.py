@@ -60,8 +60,7 @@ class Transitions:
     """Ranks items by how often, and how soon, they came after those of the history.
 
     Fitting takes O(events window) time and about 24 bytes times the different pairs within the window; the model
-    keeps 8 bytes times the pairs (at most ``items neighbours`` of them) and 8 an item. A query costs
-    O(recent neighbours + items).
+    keeps ``8 pairs + 8 items`` bytes (at most ``items neighbours`` pairs). A query costs O(recent neighbours + items).
     """
 
     _edges: TimeArray | None = None

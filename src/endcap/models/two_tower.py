@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from endcap.features.joined import Features
-from endcap.models.sequence import Around, SequenceModel
+from endcap.models.sequence import SequenceModel
 from endcap.nn.shapes import SequenceSettings
 
 
@@ -19,12 +18,6 @@ class TwoTower(SequenceModel):
     Whatever ``settings`` name, the body is ``bag``. Time and memory as of ``SequenceModel``; served by ONNX Runtime.
     """
 
-    def __init__(
-        self,
-        settings: SequenceSettings | None = None,
-        features: tuple[Features, ...] = (),
-        prices: Features | None = None,
-        around: Around | None = None,
-    ) -> None:
-        settings = settings or SequenceSettings(profile=True)
-        super().__init__(replace(settings, body="bag"), features, prices, around)
+    @staticmethod
+    def _built(settings: SequenceSettings | None) -> SequenceSettings:
+        return replace(settings or SequenceSettings(profile=True), body="bag")

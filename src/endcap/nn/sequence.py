@@ -41,6 +41,8 @@ BODIES: Mapping[str, Callable[[SequenceSettings], nn.Module]] = {
 JUDGED = 2_000
 """Held out users at most."""
 TOP = 10
+LEAST_STEPS = 16
+"""Of an epoch, where there are as many histories: batches are smaller for that. One step an epoch teaches nothing."""
 
 
 class Histories(NamedTuple):
@@ -199,16 +201,17 @@ def learn(histories: Histories, settings: SequenceSettings, around: Around) -> t
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network = Network(histories.n_items, histories.features, histories.profile.shape[1], settings)
+    task = NextItem(histories, settings)
     loop = Settings(
         epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        batch_size=max(1, min(settings.batch_size, task.users.size // LEAST_STEPS)),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         patience=settings.patience,
         precision=settings.precision,
         seed=settings.seed,
     )
-    trained = train(network, NextItem(histories, settings), loop, around)
+    trained = train(network, task, loop, around)
     return network.cpu().eval(), trained
 
 

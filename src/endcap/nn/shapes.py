@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from endcap.errors import ConfigError
+from endcap.errors import ConfigError, ModelError
 
 Body = Literal["sasrec", "gru", "lstm", "caser", "bag"]
 SequenceLoss = Literal["softmax", "gbce"]
@@ -47,7 +47,7 @@ class SequenceSettings:
     """Sparse features of items (categories, price bands, attributes, words) that are read, the most telling."""
     epochs: int = 20
     batch_size: int = 64
-    """Histories to a step."""
+    """Histories to a step; fewer where an epoch would have less than 16 steps."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     patience: int = 3
@@ -98,6 +98,17 @@ class CollaborativeSettings:
             need(self, name, 0 <= getattr(self, name) < math.inf, "0 or more")
         need(self, "dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         need(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0")
+
+
+def need_torch() -> None:
+    """Raises ModelError where torch is not there, which trains every model of this room."""
+    try:
+        import torch  # noqa: F401, PLC0415  # an extra, and seconds
+    except ImportError as error:
+        raise ModelError(
+            f"this model is trained by torch, which is not there ({error}): pip install 'endcap[train]'; "
+            "what was trained elsewhere serves without"
+        ) from error
 
 
 def need(settings: object, name: str, holds: bool, wanted: str) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from endcap.evaluation.offline import Case
 from endcap.evaluation.past import Past
 from endcap.models.ensemble import Blend, ReciprocalRank, learn_weights
+from endcap.models.popularity import Popularity
 from endcap.models.stacking import Stacking
 from endcap.protocols import Arrays, Scorer
-from endcap.types import FloatArray, IntArray, Query
+from endcap.types import IntArray, Query
 
 BLEND, RRF, STACKING = "blend", "rrf", "stacking"
 ENSEMBLES = (BLEND, RRF, STACKING)
@@ -56,8 +57,8 @@ def join(name: str, members: Mapping[str, Scorer], lessons: Lessons, past: Past)
 
 
 def _stack(members: Mapping[str, Scorer], past: Past) -> Stacking:
-    popularity: FloatArray = past.popularity().astype(np.float32)
-    return Stacking(members, lambda: popularity)
+    weights = dict.fromkeys(members, 1.0 / len(members))
+    return Stacking(members, weights, Popularity(past.state.popularity, "popular"))
 
 
 def _sample(

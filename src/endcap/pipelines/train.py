@@ -5,6 +5,7 @@ Reads the log only; the caller activates the version by one more entry.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 
 from endcap.config import Config
-from endcap.errors import DataError
+from endcap.errors import DataError, ModelError
 from endcap.evaluation.metrics.judged import judge
 from endcap.evaluation.metrics.ndcg import ndcg
 from endcap.evaluation.offline import Case, Settings, serve
@@ -26,10 +27,15 @@ from endcap.features.interactions import InteractionBuilder
 from endcap.models.buy_again import BuyAgain, not_due, seen_before
 from endcap.models.ensemble import Blend, learn_weights
 from endcap.models.persistence import Manifest, items_digest, save_version, version_name
+from endcap.models.popularity import Popularity
+from endcap.models.stacking import Stacking, grow, with_more
+from endcap.models.trees import Trees
 from endcap.protocols import Learner, Log, Scorer, Storable
 from endcap.state.batch import apply_batch
 from endcap.state.fold import State
 from endcap.types import MS_PER_DAY, Entry, IntArray, Interactions, Progress, Query
+
+_logger = logging.getLogger(__name__)
 
 MAX_CASES = 2_000
 """Visits of the validation part on which the blend is learnt; of more, a seeded sample."""
@@ -40,8 +46,12 @@ BRIDGE = "bridge"
 """The file of a version that leads from pictures to texts, where there are pictures."""
 THEMES = "themes"
 """The file of a version that says what people are interested in."""
+STACK = "stacking"
+"""The file of a version with the trees that put the blend's candidates in order, where that makes the lists better."""
 BUY_AGAIN = "buy_again"
 """The file of a version that says when what was bought is due again."""
+LISTENED_TO = ("session_knn", "itemknn", "transitions", "trending")
+"""Members that cost little to ask: the trees hear them also where the blend gives them no weight."""
 Hiding = Literal["nothing", "seen", "bought"]
 """What ``for-you`` hides beside what is in this visit. What was bought is hidden, if at all, until it is due again."""
 
@@ -90,7 +100,7 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     held_out += stream
     progress(next(steps), 7)
     workshop.prepare(state)
-    weights, hiding, metrics = _validate(workshop, state, builder.build(state), held_out, seed)
+    found = _validate(workshop, state, builder.build(state), held_out, seed)
     progress(next(steps), 7)
     apply_batch(state, held_out, builder)
     progress(next(steps), 7)
@@ -101,6 +111,8 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
     learners[BUY_AGAIN] = BuyAgain(workshop.config.train.due_after).fit(past)
     learners[THEMES] = workshop.themes(state, past)
     learners |= workshop.reading()
+    if len(found.trees):
+        learners[STACK] = found.trees
     progress(next(steps), 7)
     manifest = Manifest(
         version=version_name(now_ms, f"{now_ms}:{state.offset}:{seed}".encode()),
@@ -109,15 +121,15 @@ def train(workshop: Workshop, seed: int, now_ms: int, progress: Progress) -> Man
         seed=seed,
         encoder=workshop.encoders[0],
         image_encoder=workshop.encoders[1],
-        weights=weights,
+        weights=found.weights,
         n_items=len(state.items),
         items_digest=items_digest(state.items, len(state.items)),
-        hides_seen=hiding == "seen",
-        hides_bought=hiding == "bought",
+        hides_seen=found.hiding == "seen",
+        hides_bought=found.hiding == "bought",
         meaning_floor=workshop.meaning_floor(),
         reasons=workshop.reasons(),
-        metrics={name: one.mean for name, one in metrics.items()},
-        intervals={name: (one.low, one.high) for name, one in metrics.items()},
+        metrics={name: one.mean for name, one in found.metrics.items()},
+        intervals={name: (one.low, one.high) for name, one in found.metrics.items()},
         settings={"state": asdict(workshop.config.state), "train": asdict(workshop.config.train)},
     )
     saved = save_version(workshop.models_dir, learners, manifest)
@@ -151,27 +163,69 @@ def _fit(workshop: Workshop, members: Mapping[str, Scorer], interactions: Intera
     return learners
 
 
-def _validate(
-    workshop: Workshop, state: State, past: Interactions, held_out: Sequence[Entry], seed: int
-) -> tuple[dict[str, float], Hiding, dict[str, Estimate]]:
-    """The blend's weights, what to hide, and the NDCG@20 of each model, on the held out visits."""
+@dataclass(frozen=True, slots=True)
+class _Validated:
+    """What the held out visits say."""
+
+    weights: Mapping[str, float]
+    """Of the blend."""
+    hiding: Hiding
+    metrics: Mapping[str, Estimate]
+    """NDCG@20 of each model, of the blend, and of the trees."""
+    trees: Trees
+    """None where they do not make the lists better."""
+
+
+def _validate(workshop: Workshop, state: State, past: Interactions, held_out: Sequence[Entry], seed: int) -> _Validated:
+    """The blend's weights, what to hide, whether trees are to put the candidates in order: on the held out visits."""
     members = workshop.members(state)
     _fit(workshop, members, past)
     cases = visit_cases(state, held_out, MAX_CASES, seed)
-    asked = [(case.query, case.relevant) for case in cases]
     if not cases:
-        return learn_weights(members, asked, TOP), "nothing", {}
+        return _Validated(learn_weights(members, [], TOP), "nothing", {}, Trees.none())
     again = BuyAgain(workshop.config.train.due_after).fit(past)
     tried: dict[Hiding, tuple[Floats, dict[str, float], list[Case]]] = {}
     for hiding in get_args(Hiding):
         hidden = [_hidden(hiding, again, case.query) for case in cases]
-        weights = learn_weights(members, asked, TOP, hidden)
         judged = [replace(case, seen=rows) for case, rows in zip(cases, hidden, strict=True)]
+        weights = learn_weights(members, _asked(judged), TOP, hidden)
         tried[hiding] = _ndcg(Blend(members, weights), judged), weights, judged
     best = max(tried, key=lambda hiding: tried[hiding][0].mean())  # of equal ones the first
     values, weights, judged = tried[best]
     found = {name: _ndcg(member, judged) for name, member in members.items()} | {"blend": values}
-    return weights, best, _estimates(found, seed)
+    stack = Stacking(members, with_more(weights, LISTENED_TO), Popularity(state.popularity, "popular"))
+    trees, stacked = _stacked(stack, judged, seed) if workshop.config.train.stacking else (Trees.none(), None)
+    if stacked is not None:
+        found[STACK] = stacked
+    if stacked is None or not _is_better(stacked, values, seed):
+        return _Validated(weights, best, _estimates(found, seed), Trees.none())
+    return _Validated(stack.weights, best, _estimates(found, seed), trees)
+
+
+def _asked(cases: Sequence[Case]) -> list[tuple[Query, IntArray]]:
+    return [(case.query, case.relevant) for case in cases]
+
+
+def _stacked(stack: Stacking, cases: Sequence[Case], seed: int) -> tuple[Trees, Floats | None]:
+    """Trees from all ``cases``, and (cases,) the NDCG of those from one half on the other; None: too little is said."""
+    lessons = stack.lessons(_asked(cases), [case.seen for case in cases])
+    try:
+        trees = grow(lessons, stack.settings)
+    except ModelError as error:
+        _logger.warning("no trees", extra={"reason": str(error)})
+        return Trees.none(), None
+    half = np.random.default_rng(seed).permutation(len(cases)) < len(cases) // 2
+    values = np.zeros(len(cases))
+    for part in (half, ~half):
+        others = grow([lessons[at] for at in np.flatnonzero(~part).tolist()], stack.settings)
+        values[part] = _ndcg(stack.with_trees(others), [cases[at] for at in np.flatnonzero(part).tolist()])
+    return trees, values if len(trees) else None
+
+
+def _is_better(values: Floats, others: Floats, seed: int) -> bool:
+    """Whether the mean of ``values`` (cases,) is above that of ``others``, beyond what chance does."""
+    gap = values - others
+    return estimate(mean(gap), bootstrap_means(gap[:, None], SAMPLES, seed)[:, 0]).low > 0
 
 
 def _estimates(values: Mapping[str, Floats], seed: int) -> dict[str, Estimate]:

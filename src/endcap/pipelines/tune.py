@@ -54,6 +54,13 @@ STARTUP = 8
 SAMPLES = 1_000
 STUDIES, PINNED = "studies.db", "job.json"
 Space = Mapping[str, BaseDistribution]
+_TOWER: Space = {
+    "sequence_factors": IntDistribution(16, 128, step=16),
+    "sequence_dropout": FloatDistribution(0.0, 0.7),
+    "sequence_learning_rate": FloatDistribution(2e-4, 2e-2, log=True),
+    "sequence_length": IntDistribution(5, 200, log=True),
+}
+_ORDERED: Space = {**_TOWER, "sequence_blocks": IntDistribution(1, 3)}
 SPACES: Mapping[str, Space] = {
     "als": {
         "als_factors": IntDistribution(16, 128, log=True),
@@ -79,6 +86,39 @@ SPACES: Mapping[str, Space] = {
         "projection_recent": IntDistribution(1, 200, log=True),
         "projection_decay": FloatDistribution(0.7, 1.0),
     },
+    "transitions": {
+        "transitions_window": IntDistribution(1, 30, log=True),
+        "transitions_decay": FloatDistribution(0.3, 1.0),
+        "transitions_back": FloatDistribution(0.0, 1.0),
+        "transitions_damp_from": FloatDistribution(0.0, 1.0),
+        "transitions_damp_to": FloatDistribution(0.0, 1.0),
+        "transitions_recency": FloatDistribution(0.2, 1.0),
+    },
+    "ease": {
+        "ease_l2": FloatDistribution(1.0, 10_000.0, log=True),
+        "ease_dropout": FloatDistribution(0.0, 0.9),
+        "ease_recency": FloatDistribution(0.3, 1.0),
+    },
+    "bpr": {
+        "bpr_factors": IntDistribution(16, 128, log=True),
+        "bpr_l2": FloatDistribution(1e-3, 0.3, log=True),
+        "bpr_learning_rate": FloatDistribution(0.01, 0.3, log=True),
+        "bpr_popular": FloatDistribution(0.0, 1.0),
+        "bpr_epochs": IntDistribution(10, 120, log=True),
+    },
+    "structured": {
+        "structured_factors": IntDistribution(16, 128, log=True),
+        "structured_l2": FloatDistribution(0.1, 100.0, log=True),
+        "structured_feature_l2": FloatDistribution(0.1, 100.0, log=True),
+        "structured_alpha": FloatDistribution(0.01, 50.0, log=True),
+        "structured_recency": FloatDistribution(0.2, 1.0),
+        "structured_epochs": IntDistribution(3, 30, log=True),
+    },
+    "sasrec": _ORDERED,
+    "gru": _ORDERED,
+    "lstm": _ORDERED,
+    "caser": {name: among for name, among in _TOWER.items() if name != "sequence_length"},
+    "two_tower": _TOWER,
 }
 """What can be tuned: for each member its settings, by their names in ``[train]``, and where they are looked for."""
 
@@ -179,19 +219,21 @@ def tune(workshop: Workshop, entries: Sequence[Entry], job: Job, seconds: float,
 def spaces(names: Sequence[str], members: Sequence[str], own: Collection[str]) -> dict[str, Space]:
     """Of the members ``names`` (none named: of all ``members`` that have any) what is tried: not what is in ``own``.
 
-    Raises ConfigError for a name that is no member or has no settings, and where nothing is left.
+    What several members share is tried with the first of them. Raises ConfigError for a name that is no member or has
+    no settings, and where nothing is left.
     """
     wrong = [name for name in names if name not in members or name not in SPACES]
     there = [name for name in SPACES if name in members]
     if wrong or not there:
         given = f"{wrong[0]!r:.80} cannot be tuned" if wrong else "no member of the blend can be tuned"
         raise ConfigError(f"{given}: there are {', '.join(there) or ', '.join(SPACES)}, where train.models has them")
-    left = {
-        name: {key: among for key, among in SPACES[name].items() if key not in own}
-        for name in there
-        if not names or name in names
-    }
-    found: dict[str, Space] = {name: space for name, space in left.items() if space}
+    found: dict[str, Space] = {}
+    taken = set(own)
+    for name in [one for one in there if not names or one in names]:
+        left = {key: among for key, among in SPACES[name].items() if key not in taken}
+        taken |= left.keys()
+        if left:
+            found[name] = left
     if not found:
         raise ConfigError("config.toml sets all that could be tuned: take out what shall be")
     return found
@@ -386,7 +428,8 @@ def _choose(ground: _Ground, best: Mapping[str, Mapping[str, Any]]) -> tuple[dic
         changed = {name: one for name, one in settings.items() if one != getattr(train, name)}
         if not changed:
             continue
-        tried = {**models, member: ground.fit(member, settings)}
+        alike = [name for name in models if not changed.keys().isdisjoint(SPACES.get(name, {}))]
+        tried = {**models, **{name: ground.fit(name, chosen | changed) for name in {member, *alike}}}
         found = ground.blend(tried)
         if found > value:
             models, value, chosen = tried, found, chosen | changed

@@ -10,8 +10,11 @@ from endcap.encoders.bridge import Bridge
 from endcap.models.buy_again import BuyAgain
 from endcap.models.ensemble import Blend
 from endcap.models.photo import Photo
+from endcap.models.popularity import Popularity
 from endcap.models.search import Search
 from endcap.models.session_knn import BOUGHT_TOGETHER, SessionKNN
+from endcap.models.stacking import Stacking
+from endcap.models.trees import Trees
 from endcap.profiles.interests import Themes
 from endcap.protocols import Evidence, Scorer
 from endcap.serving.contents import Contents
@@ -39,6 +42,8 @@ class Learnt:
     wording: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     bridge: Bridge | None = None
     """From pictures to texts; None: there was not enough to learn it from."""
+    trees: Trees = field(default_factory=Trees.none)
+    """Put the blend's candidates in order, where there are any."""
     meaning_floor: float = 0.5
     """The cosine of a query with a text that says nothing."""
 
@@ -50,12 +55,13 @@ class Loaded:
     encoders: tuple[str, str] | None
     """Those whose vectors it goes with, of texts and of pictures; None: any."""
     over: Callable[[State, Contents], ServingModel]
-    """As it serves over a state, and contents of those encoders. Nothing of the state is read."""
+    """As it serves over a state, and contents of those encoders. Of the state only what is said of items is read."""
 
 
 def model_over(learnt: Learnt, members: Mapping[str, Scorer], state: State, contents: Contents) -> ServingModel:
     """``learnt`` as it serves over ``state``; ``members`` are those of its blend. Nothing of the state is read."""
     weights = dict.fromkeys(members, 1.0 / len(members)) if learnt.weights is None else dict(learnt.weights)
+    personal = Stacking(members, weights, Popularity(state.popularity, "popular"), trees=learnt.trees)
     together = SessionKNN(state.baskets, TOGETHER)
     by_words = Search(contents.texts, contents.letters, state.items, floor=learnt.meaning_floor)
     search: dict[str, Scorer] = {"search": by_words}
@@ -64,8 +70,8 @@ def model_over(learnt: Learnt, members: Mapping[str, Scorer], state: State, cont
     return ServingModel(
         learnt.version,
         proposers={
-            "for-you": Blend(members, weights),
-            "rerank": Blend(members, weights),
+            "for-you": personal,
+            "rerank": personal,
             "similar": Blend(members, SIMILAR),
             "bought-together": Blend({"bought_together": together}, {"bought_together": 1.0}),
             "next": _alone(members, "session_knn"),

@@ -66,8 +66,8 @@ class Shop:
     """What the running shop has others do; wiring fills it. All but ``close`` may be called in any thread."""
 
     load_model: Callable[[Vocabulary, str], Loaded]
-    """Reads a version from disk, for these items. What it gives makes the model over a state, in the thread that owns
-    the state, and does not take long. Raises ModelError or NotFoundError."""
+    """Reads a version from disk, for these items. What it gives makes the model over a state, of which it reads what
+    is said of the items, if the model does; that too in any thread. Raises ModelError or NotFoundError."""
     fold: Callable[[int], State]
     """The state of the log up to an entry, without the erased. May wait for who erases. Raises HomeError."""
     fold_on: Callable[[State, int], None]
@@ -289,16 +289,22 @@ class Live:
             self._prepared.pop(version, None)
 
     async def _load(self, version: str) -> Callable[[State], ServingModel]:
-        """``version``, of which the items' rows never change. What else is read of a state is read on the loop.
+        """``version``, made over the state in a thread: of an item that changes meanwhile, its features' versions tell.
 
-        Where it goes with other encoders, all items are encoded before it serves; until then the old vectors do.
+        Where the state is another by the time that it serves, it is made again, on the loop. Where it goes with other
+        encoders, all items are encoded before it serves; until then the old vectors do.
         """
         loaded = await asyncio.to_thread(self._shop.load_model, self.engine.state.items, version)
         contents = self.engine.contents
         if loaded.encoders not in (None, contents.reading.names):
             contents = contents.succeeded_by(await asyncio.to_thread(self._shop.reading, loaded.encoders))
             await asyncio.to_thread(contents.get_ready, self.engine.state.shop.listed_items())
-        return lambda state: loaded.over(state, contents)
+        begun, made = self.engine.state, None
+        try:
+            made = await asyncio.to_thread(loaded.over, begun, contents)
+        except (IndexError, RuntimeError, ValueError):  # what it read was changing: then it is made on the loop
+            _logger.info("a version is made on the loop", extra={"version": version}, exc_info=True)
+        return lambda state: made if made is not None and state is begun else loaded.over(state, contents)
 
     def _refused(self, batch: list[Submission], error: Exception) -> None:
         for submission in batch:

@@ -7,7 +7,16 @@ from endcap.wiring.engines import attribution, open_engine, recommend, served_ag
 from endcap.wiring.home import clock, new_id, open_log
 from endcap.wiring.jobs import erase, evaluation_kit, export, repair, replay, set_aside, train
 from endcap.wiring.llm import advice, describe
-from endcap.wiring.models import LEARNERS, UNTRAINED, blend_members, chosen_models, load_model, no_themes, serving_model
+from endcap.wiring.models import (
+    LEARNERS,
+    UNTRAINED,
+    blend_members,
+    check_trainable,
+    chosen_models,
+    load_model,
+    no_themes,
+    serving_model,
+)
 from endcap.wiring.shop import open_live, shop_of
 
 __all__ = [
@@ -16,6 +25,7 @@ __all__ = [
     "advice",
     "attribution",
     "blend_members",
+    "check_trainable",
     "chosen_models",
     "clock",
     "contents_of",

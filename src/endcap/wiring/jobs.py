@@ -39,7 +39,7 @@ from endcap.types import Activation, Interactions, Progress
 from endcap.wiring.encoders import bridge_of, contents_of, floor_of, reading
 from endcap.wiring.home import await_lists, existing_log, is_served, open_log
 from endcap.wiring.llm import reasons
-from endcap.wiring.models import LEARNERS, blend_members, chosen_models, no_themes, only
+from endcap.wiring.models import LEARNERS, NEURAL, blend_members, check_trainable, chosen_models, no_themes, only
 
 
 def train(
@@ -48,9 +48,10 @@ def train(
     """Train a version on the whole log and activate it. May run beside a server, which then loads it.
 
     ``encoding`` follows the texts that have no vector yet, ``progress`` the rest. Raises DataError for a log without
-    events, ConfigError for a name in ``train.models`` that no model has.
+    events, ConfigError for a name in ``train.models`` that no model has, ModelError where torch is wanted and missing.
     """
     names = chosen_models(config.train.models)
+    check_trainable(names, config.train)
     check_ways(config.train.augment)
     with closing(open_log(home)) as log:
         contents = Contents(reading(home, config))
@@ -87,8 +88,11 @@ def _themes(config: Config, state: State, vectors: ItemVectors, past: Interactio
     return no_themes(config).fit(texts, vectors.matrix, past, seed)
 
 
-def evaluation_kit(home: Path | None, config: Config) -> Kit:
-    """What is evaluated: every member of the blend by name; with content vectors where ``home`` has a catalogue."""
+def evaluation_kit(home: Path | None, config: Config, wanted: Sequence[str] = ()) -> Kit:
+    """What is evaluated: every member of the blend by name; with content vectors where ``home`` has a catalogue.
+
+    Those that take minutes to train only where ``train.models`` or ``wanted`` names them.
+    """
 
     def vectors(state: State) -> ItemVectors | None:
         if home is None:
@@ -104,7 +108,10 @@ def evaluation_kit(home: Path | None, config: Config) -> Kit:
         return make
 
     names = blend_members(State(config.state), ItemVectors(1) if home is not None else None, config.train)
-    return Kit({name: factory(name) for name in names}, vectors)
+    slow = set(NEURAL) - {*config.train.models, *wanted}
+    evaluated = [name for name in names if name not in slow]
+    check_trainable(evaluated, config.train)
+    return Kit({name: factory(name) for name in evaluated}, vectors)
 
 
 def replay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -10,15 +11,20 @@ import pytest
 
 import quality_page
 import quality_stages
+from endcap.config import StateConfig
 from endcap.evaluation.offline import Case
 from endcap.evaluation.problems import Problem, Touches, leave_last_out_problem
+from endcap.events.schema import Event
+from endcap.features.interactions import InteractionBuilder
 from endcap.models.ensemble import scaled
-from endcap.types import FloatArray, Query, Ranking
+from endcap.state.fold import State, apply
+from endcap.types import Entry, FloatArray, Query, Ranking
 from peers.exchange import Asked
 from quality_data import DATA, Data, Setting
 from quality_ensembles import compare_stage, run_ensemble
 from quality_lists import LENGTH, Proposed, pools, propose, top
 from quality_models import FAMILIES, Family, steps
+from quality_peers import Peer
 from quality_stages import Place, read, run_model
 
 
@@ -83,6 +89,29 @@ def test_a_peer_is_told_all_there_is(tmp_path: Path) -> None:
     heard = Asked.load(tmp_path / "asked.npz")
     assert [history.tolist() for history in heard.histories()] == [[3], [2, 2]]
     assert (heard.n_users, heard.n_items, heard.hide_seen, heard.k) == (2, 4, True, 20)
+
+
+ECHO = """
+import numpy as np
+from peers.exchange import main
+def answer(asked, settings, folder):
+    items = np.array([np.pad(one, (0, asked.k - one.size), constant_values=-1) for one in asked.histories()])
+    return items, np.full(items.shape, settings["score"])
+main(answer)
+"""
+
+
+def test_a_peer_hears_only_of_items_that_were_there_when_it_learnt(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(ECHO)
+    builder = InteractionBuilder()
+    state = State(StateConfig())
+    event = Event("click", 1, user_id="u", item_id="old")
+    apply(state, Entry(1, 1, event))
+    builder.add(state, event)
+    peer = Peer(Path(sys.executable), str(tmp_path / "echo.py"), {"score": 2.0}, builder.build(state))
+    found = peer.propose([Case(Query(history=np.array([0, 1, 0], np.int32)), np.array([0]), np.array([0]))], False)
+    assert found.items[0, :3].tolist() == [0, 0, -1]
+    assert found.best.tolist() == [2.0]
 
 
 def ring(_folder: Path) -> Problem:

@@ -22,6 +22,30 @@ def test_equals_resampling_case_by_case() -> None:
     assert_allclose(bootstrap_means(values, samples=120, seed=7), np.mean(expected, axis=1))
 
 
+def test_whole_groups_are_drawn_where_there_are_groups() -> None:
+    values = np.random.default_rng(0).random((10, 2))
+    values[3, 1] = np.nan
+    groups = np.array([0, 0, 1, 1, 1, 2, 3, 3, 3, 3])
+    rng = np.random.default_rng(7)
+    expected = []
+    for _ in range(60):
+        drawn = np.concatenate([values[groups == group] for group in rng.integers(0, 4, 4)])
+        expected.append(np.nanmean(drawn, axis=0))
+    assert_allclose(bootstrap_means(values, samples=60, seed=7, groups=groups), expected)
+
+
+def test_cases_that_say_the_same_make_nothing_surer() -> None:
+    rng = np.random.default_rng(3)
+    one = rng.normal(size=100)
+    values = {"one": one, "other": one + rng.normal(size=100) + 0.05}
+    (alone,) = compare(values, 2_000, 0)
+    ten = {name: np.repeat(column, 10) for name, column in values.items()}
+    (grouped,) = compare(ten, 2_000, 0, np.repeat(np.arange(100), 10))
+    (taken_apart,) = compare(ten, 2_000, 0)
+    assert grouped.p == pytest.approx(alone.p)
+    assert taken_apart.p < alone.p / 2
+
+
 def test_the_block_size_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random((30, 2))
     whole = bootstrap_means(values, samples=20, seed=7)

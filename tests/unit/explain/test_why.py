@@ -20,16 +20,22 @@ PARTS = (
     "bought_together",
     "bpr",
     "buy_again",
+    "caser",
     "content",
     "ease",
+    "gru",
     "itemknn",
+    "lstm",
     "photo",
     "popular",
     "projection",
+    "sasrec",
     "search",
     "session_knn",
+    "structured",
     "transitions",
     "trending",
+    "two_tower",
 )
 NAMES_THE_ITEM = ("bought_together", "content", "ease", "itemknn", "search", "transitions")
 

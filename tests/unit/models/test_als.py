@@ -53,6 +53,18 @@ def test_without_weights_every_event_counts_one(model: ALS) -> None:
     np.testing.assert_allclose(model.user_vector(follow(2, 5, 2)), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_pair_whose_weight_is_no_number_above_0_never_met(model: ALS) -> None:
+    query = follow(3, 7, 11, 3, 2, weights=(np.nan, 5.0, -1.0, 2.0, np.inf))
+    expected = exact_user(item_factors(model), {7: 1 + 0.7 * 5, 3: 1 + 0.7 * 2}, 0.5)
+    np.testing.assert_allclose(model.user_vector(query), expected, atol=1e-5, rtol=1e-5)
+    parts = model.contributions(query, np.arange(20, dtype=np.int32))
+    assert not parts[[0, 2, 4]].any()
+    np.testing.assert_allclose(parts.sum(axis=0), model.scores(query), atol=1e-5)
+    weights = np.array([5.0, np.nan, 2.0, 0.0], np.float32)
+    table = csr_array((weights, ([0, 0, 0, 0], [7, 2, 3, 11])), shape=(1, 20))
+    np.testing.assert_allclose(model.user_vectors(table)[0], expected, atol=1e-4)
+
+
 def test_scores_are_dot_products_over_all_items(model: ALS) -> None:
     query = follow(1, 4, weights=(5.0, 1.0))
     expected = item_factors(model) @ exact_user(item_factors(model), {1: 1 + 0.7 * 5, 4: 1 + 0.7}, 0.5)

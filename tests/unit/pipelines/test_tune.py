@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,31 @@ def test_a_trial_that_was_under_way_when_it_was_cut_off_is_done_again(tmp_path: 
     assert found(tmp_path / "cut") == found(tmp_path / "whole")
 
 
+def test_a_setting_of_several_members_is_judged_with_all_of_them(tmp_path: Path) -> None:
+    """Both are right at a length of 100: the other one too gets what was tuned with the first."""
+    fitted: list[tuple[str, int]] = []
+
+    def of_two(train: TrainConfig) -> Kit:
+        def made(name: str, past: Past) -> Scorer:
+            fitted.append((name, train.sequence_length))
+            return Ring(past, BEST * train.sequence_length / 100, 10)
+
+        return Kit({name: partial(made, name) for name in ("gru", "lstm")}, no_vectors)
+
+    space = {"gru": {"sequence_length": SPACES["gru"]["sequence_length"]}}
+    outcome = tune(
+        Workshop(CONFIG, of_two, ("gru", "lstm"), space, tmp_path),
+        walks(),
+        job(models=("gru",), trials=12),
+        600.0,
+        Watch(),
+    )
+    length = outcome.chosen["sequence_length"]
+    assert abs(np.log(length / 100)) < abs(np.log(TrainConfig().sequence_length / 100))
+    lengths = [tried for name, tried in fitted if name == "lstm"]
+    assert lengths == [50, length, *[50] * 2, *[length] * 2]  # the blend before and after, and twice each for the test
+
+
 def test_out_of_time_the_present_settings_are_tried_at_least(tmp_path: Path) -> None:
     assert [len(trials) for trials in found(tmp_path, seconds=0.0).trials.values()] == [1]
 
@@ -174,6 +200,13 @@ def test_questions_are_asked_in_parts_where_there_are_no_epochs(tmp_path: Path) 
         ((), ("als", "trending"), (), {"als": list(SPACES["als"])}),
         (("als",), ("als", "itemknn"), ("als_l2",), {"als": ["als_factors", "als_alpha", "als_epochs"]}),
         ((), ("als", "itemknn"), tuple(SPACES["als"]), {"itemknn": list(SPACES["itemknn"])}),
+        ((), ("two_tower", "caser", "gru"), (), {"gru": list(SPACES["gru"])}),  # the others share all of it
+        (
+            ("caser", "two_tower"),
+            ("gru", "caser", "two_tower"),
+            (),
+            {"caser": list(SPACES["caser"]), "two_tower": ["sequence_length"]},
+        ),
     ],
 )
 def test_what_is_tried(

@@ -18,11 +18,12 @@ from tests.unit.test_wiring import CONFIG, SALES, fill, train
 
 from endcap import wiring
 from endcap.config import Home
+from endcap.errors import ModelError
 from endcap.events.log import to_record
 from endcap.events.schema import Event, Line
 from endcap.models.persistence import read_manifest
 from endcap.serving.candidates import Loaded
-from endcap.serving.engine import Request
+from endcap.serving.engine import Request, ServingModel
 from endcap.serving.live import Live
 from endcap.types import Activation, Vocabulary
 from endcap.wiring import models, shop
@@ -102,6 +103,63 @@ def test_whatever_a_version_raises_leaves_the_one_that_serves(
         assert live.engine.model.version == version
         said = [one for one in caplog.records if one.message == "model not loaded"]
         assert [(one.__dict__["version"], one.__dict__["reason"]) for one in said] == [("other", "no room for it")]
+
+    run(home, work, CONFIG)
+
+
+def test_a_version_is_made_off_the_loop_and_what_does_not_fit_is_not_activated(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, version = trained
+    load, threads = models.load_model, list[int]()
+
+    def watched(items: Vocabulary, *given: object) -> Loaded:
+        made = load(items, *given)  # type: ignore[arg-type]  # as it was called
+
+        def over(*over_what: object) -> ServingModel:
+            threads.append(threading.get_ident())
+            if given[-1] == wiring.UNTRAINED:
+                raise ModelError("it does not go with these items: train again")
+            return made.over(*over_what)  # type: ignore[arg-type]
+
+        return replace(made, over=over)
+
+    async def work(live: Live) -> None:
+        monkeypatch.setattr(shop, "load_model", watched)
+        await live.activate(version)
+        before = live.engine.state.offset
+        with pytest.raises(ModelError, match="it does not go with these items"):
+            await live.activate(wiring.UNTRAINED)
+        await live.append([])
+        assert (live.engine.model.version, live.engine.state.offset) == (version, before)
+        assert len(threads) == 2
+        assert threading.get_ident() not in threads
+
+    run(home, work, CONFIG)
+
+
+def test_a_version_over_items_that_change_meanwhile_is_made_on_the_loop(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, version = trained
+    load, threads = models.load_model, list[int]()
+
+    def torn(items: Vocabulary, *given: object) -> Loaded:
+        made = load(items, *given)  # type: ignore[arg-type]  # as it was called
+
+        def over(*over_what: object) -> ServingModel:
+            threads.append(threading.get_ident())
+            if len(threads) == 1:
+                raise IndexError("what was read has grown")
+            return made.over(*over_what)  # type: ignore[arg-type]
+
+        return replace(made, over=over)
+
+    async def work(live: Live) -> None:
+        monkeypatch.setattr(shop, "load_model", torn)
+        await live.activate(version)
+        assert live.engine.model.version == version
+        assert threads[0] != threads[1] == threading.get_ident()
 
     run(home, work, CONFIG)
 

@@ -108,7 +108,7 @@ def evaluate(asked: Asked) -> None:
     cut = TimeCut(validation_days=config.train.validation_days)
     problem, ids = _problem(asked, protocol, cut)
     plan = _plan(asked, protocol, config)
-    kit = wiring.evaluation_kit(None if asked.data else asked.home, config)
+    kit = wiring.evaluation_kit(None if asked.data else asked.home, config, plan.names)
     found = run(problem, kit, plan, _watch())
     click.echo(as_text(found.report))
     _write(asked, found, ids)

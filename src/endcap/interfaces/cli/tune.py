@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from endcap.config import Config, Home, TrainConfig, load_config, own_settings
 from endcap.errors import HomeError, ModelError
 from endcap.events.log import entries
 from endcap.interfaces.cli.progress import progress_bar
+from endcap.pipelines.locking import lock_tuning
 from endcap.types import Entry, Progress
 
 if TYPE_CHECKING:
@@ -70,19 +72,32 @@ def tune(asked: Asked) -> None:
         from endcap.pipelines import tune as pipeline  # noqa: PLC0415  # optuna: an extra, and seconds
     except ImportError as error:
         raise ModelError(f"tuning needs {error.name}: pip install 'endcap[tune]'") from error
+    if not Home(asked.home).log.exists():
+        raise HomeError(f"there is no shop in {asked.home}: name its --home, or import one first")
+    with closing(lock_tuning(asked.home)):
+        outcome = _tuned(asked, pipeline)
+    if asked.as_json:
+        click.echo(msgspec.json.encode(outcome))
+    else:
+        _tell(outcome, asked.home)
+
+
+def _tuned(asked: Asked, pipeline: ModuleType) -> Outcome:
+    """Searches, and keeps what was found. ``pipeline`` is ``endcap.pipelines.tune``."""
     home = asked.home
     folder = Home(home).cache / "tune"
     if asked.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     config, own = load_config(home / "config.toml"), own_settings(home / "config.toml", "train")
     members = wiring.chosen_models(config.train.models)
+    wiring.check_trainable(members, config.train)
     names = tuple(name.strip() for name in (asked.models or "").split(",") if name.strip())
     spaces = pipeline.spaces(names, members, own)
     workshop = pipeline.Workshop(config, _kit(home, config), members, spaces, folder)
     past, offset = _past(home, pipeline.pinned(folder))
     job = pipeline.Job(tuple(spaces), offset, pipeline.digest(config), asked.trials, asked.test_days, asked.seed)
     with progress_bar("tuning") as show:
-        outcome = pipeline.tune(
+        outcome: Outcome = pipeline.tune(
             workshop, past, job, asked.minutes * 60, pipeline.Watch(*_watch(show, asked.trials * len(spaces)))
         )
     pipeline.keep(outcome, Home(home).reports / "tuning.json")
@@ -90,10 +105,7 @@ def tune(asked: Asked) -> None:
         said = f"Written by endcap tune, on the log up to entry {offset:,}. config.toml goes before it."
         pipeline.write_tuned(home / TUNED, replace(config.train, **outcome.chosen), own, said)
     shutil.rmtree(folder, ignore_errors=True)
-    if asked.as_json:
-        click.echo(msgspec.json.encode(outcome))
-    else:
-        _tell(outcome, home)
+    return outcome
 
 
 def _kit(home: Path, config: Config) -> Callable[[TrainConfig], Kit]:
@@ -102,8 +114,6 @@ def _kit(home: Path, config: Config) -> Callable[[TrainConfig], Kit]:
 
 def _past(home: Path, before: Job | None) -> tuple[list[Entry], int]:
     """The entries of the log, up to where it was when the tuning began, and that offset."""
-    if not Home(home).log.exists():
-        raise HomeError(f"there is no shop in {home}: name its --home, or import one first")
     with closing(wiring.open_log(home)) as log:
         offset = log.last_offset() if before is None else before.offset
         return [entry for entry in entries(log) if entry.offset <= offset], offset

@@ -97,6 +97,23 @@ def test_killed_and_gone_on_with_it_finds_the_same(tmp_path: Path, capsys: pytes
     assert found["cut"] == found["whole"]
 
 
+def test_a_home_is_tuned_once_at_a_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "endcap.interfaces.cli.main", "tune", "--home", str(home), *SHORT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("itemknn, trial 1")  # it is under way
+        process.send_signal(signal.SIGSTOP)
+        trials = (home / "cache" / "tune" / "studies.db").read_bytes()
+        for options in ([], ["--fresh"]):
+            assert main(["tune", "--home", str(home), *SHORT, *options]) == 2
+            assert f"{home} is being tuned by another process: let that end, or stop it" in capsys.readouterr().err
+        assert (home / "cache" / "tune" / "studies.db").read_bytes() == trials
+        process.send_signal(signal.SIGKILL)
+    assert main(["tune", "--home", str(home), *SHORT, "--json"]) == 0  # free again, and it goes on
+    assert "itemknn, trial 1:" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -115,6 +132,7 @@ def test_what_cannot_be_tuned_is_one_line(
 def test_without_a_shop_it_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "--home", str(tmp_path)]) == 2
     assert "there is no shop in" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_tuning_is_begun_anew_only_when_asked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,20 @@ function table(models, reload) {
   return h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": t("models.title") }, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, models.map((model) => row(model, active, reload)))));
 }
 
+const some = (figures) => Object.keys(figures).length > 0;
+
+/** What the figures above are, and of which versions something is missing. */
+function explained(models) {
+  const measured = models.filter((model) => some(model.metrics));
+  const sure = measured.filter((model) => some(model.intervals));
+  const keys = [
+    ...(measured.length > 0 ? ["models.metrics"] : []),
+    ...(sure.length > 0 ? ["models.intervals"] : []),
+    ...(sure.length < measured.length ? ["models.unsure"] : []),
+  ];
+  return h("p", { class: "fine facts-line" }, keys.map((key) => h("span", {}, t(key))));
+}
+
 export async function modelsPage(page) {
   const content = h("div");
   const warning = h("p", { class: "note", role: "status", hidden: true });
@@ -87,7 +101,7 @@ export async function modelsPage(page) {
     warning.replaceChildren(problem === null ? erased : said(worded("models.wanted", ""), problem));
     warning.hidden = warning.textContent === "";
     if (models.length === 0) content.replaceChildren(h("p", { class: "note" }, t("models.empty")));
-    else content.replaceChildren(table(models, load), h("p", { class: "fine facts-line" }, t("models.metrics")));
+    else content.replaceChildren(table(models, load), explained(models));
   };
   await load();
 }
