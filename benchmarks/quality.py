@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CalledProcessError, TimeoutExpired
 
 from quality_data import DATA, Setting
 from quality_ensembles import ENSEMBLES, compare_stage, run_ensemble
@@ -104,7 +105,15 @@ def _run(place: Place, data: str, models: Sequence[str]) -> None:
         elif FAMILIES[model].needs_items and setting.past("train", described=True).vectors is None:
             print(f"{data} {model}: there are no texts to go on", flush=True)
         else:
-            run_model(place, setting, data, model)
+            _run_model(place, setting, data, model)
+
+
+def _run_model(place: Place, setting: Setting, data: str, model: str) -> None:
+    """A peer that does not install here, or fails, costs its own stage only."""
+    try:
+        run_model(place, setting, data, model)
+    except (CalledProcessError, TimeoutExpired) as error:
+        print(f"{data} {model}: {error}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from endcap.evaluation.past import Past, fold
 from endcap.evaluation.problems import Problem, TimeCut, leave_last_out_problem, session_problem, time_problem
 from endcap.pipelines.evaluation_files import read_prefixes, read_sessions, read_touches
 from endcap.state.fold import State
-from endcap.types import Entry
+from endcap.types import Entry, IntArray
 
 MOST_VALIDATION = 20_000
 """Validation cases that are asked, a seeded sample of more."""
@@ -109,6 +109,7 @@ class Setting:
         self._most_test = most_test
         self._known: dict[str, Past] = {}
         self._cases: dict[str, list[Case]] = {}
+        self._groups: IntArray | None = None
 
     def past(self, fit: str, described: bool = False) -> Past:
         """What is learnt from: ``train`` is what comes before the validation part, ``refit`` all before the test.
@@ -129,8 +130,17 @@ class Setting:
             known = self.past("train" if part == "validation" else "refit")
             asked = self._problem.validation if part == "validation" else self._problem.test
             most = MOST_VALIDATION if part == "validation" else self._most_test
-            self._cases[part] = _sample(asked(known).cases, most)
+            found = asked(known).cases
+            chosen = _sample(len(found), most)
+            self._cases[part] = [found[at] for at in chosen.tolist()]
+            if part == "test" and self.data.kind == "session":
+                self._groups = sessions_of(found)[chosen]
         return self._cases[part]
+
+    def groups(self) -> IntArray | None:
+        """(test cases,) the session that each is of; None where each is somebody else's."""
+        self.cases("test")
+        return self._groups
 
     def _vectors(self, state: State) -> ItemVectors | None:
         listed = state.shop.listed_items()
@@ -142,9 +152,20 @@ class Setting:
         return held
 
 
-def _sample(cases: Sequence[Case], most: int | None) -> list[Case]:
-    """All of them, or a seeded sample."""
-    if most is None or len(cases) <= most:
-        return list(cases)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(cases))[:most])
-    return [cases[at] for at in chosen]
+def _sample(cases: int, most: int | None) -> IntArray:
+    """The places of all of them, or of a seeded sample."""
+    if most is None or cases <= most:
+        return np.arange(cases, dtype=np.int32)
+    return np.sort(np.random.default_rng(0).permutation(cases)[:most]).astype(np.int32)
+
+
+def sessions_of(cases: Sequence[Case]) -> IntArray:
+    """(cases,) numbers of the sessions: the prefixes of one follow each other, each without the last of the one before.
+
+    So the published files have them.
+    """
+    whole = [np.append(case.query.history, case.relevant) for case in cases]
+    begins = [
+        not np.array_equal(before.query.history, this) for before, this in zip(cases[:-1], whole[1:], strict=True)
+    ]
+    return np.cumsum([0, *begins]).astype(np.int32)

@@ -111,7 +111,7 @@ def _session_knn(module: Any, settings: Any, past: Past) -> Scorer:
 
 
 def _content(module: Any, settings: Any, past: Past) -> Scorer:
-    model: Scorer = module.Content(past.vectors, **settings)
+    model: Scorer = module.Content(past.vectors, past.words, **settings)
     return model
 
 
@@ -146,9 +146,11 @@ def _ncf(module: Any, settings: Any, past: Past) -> Scorer:
     return model
 
 
-def _of_sequence(body: str, axes: Mapping[str, Sequence[object]]) -> Family:
+def _of_sequence(
+    body: str, axes: Mapping[str, Sequence[object]], by_kind: Mapping[Kind, Values] | None = None
+) -> Family:
     """A network that reads the history; the search starts from the defaults."""
-    return Family("sequence", _sequence, "SequenceSettings", start={"body": body}, axes=axes, reads_items=True)
+    return Family("sequence", _sequence, "SequenceSettings", {"body": body}, by_kind or {}, axes=axes, reads_items=True)
 
 
 FAMILIES: dict[str, Family] = {
@@ -169,9 +171,12 @@ FAMILIES: dict[str, Family] = {
         "session_knn",
         _session_knn,
         "SessionKNNSettings",
-        by_kind={"next item": {"follow": "history", "half_life_days": None}, "session": {"half_life_days": None}},
+        by_kind={
+            "next item": {"follow": "history", "half_life_days": None},
+            "session": {"half_life_days": None, "decay": 0.5},
+        },
         axes={
-            "decay": (0.5, 0.7, 0.85),
+            "decay": (0.5, 0.3, 0.7, 0.85, None),
             "sessions": (300, 1_000),
             "neighbours": (50, 300, 1_000),
             "idf": (False,),
@@ -186,7 +191,7 @@ FAMILIES: dict[str, Family] = {
         "TransitionsSettings",
         by_kind={"session": {"by": "session"}},
         axes={
-            "recency": (0.3, 0.7, 0.85, 0.95, 1.0),
+            "recency": (0.3, 0.7, 0.8, 0.6, 0.85, 0.95, 1.0),
             "damp_from": (0.0, 0.5),
             "damp_to": (0.0, 0.25, 0.4),
             "decay": (0.5, 0.7, 0.9),
@@ -236,7 +241,11 @@ FAMILIES: dict[str, Family] = {
         reads_items=True,
         needs_items=True,
     ),
-    "sasrec": _of_sequence("sasrec", {"factors": (128,), "dropout": (0.5,), "temperature": (0.05,), "seed": (1,)}),
+    "sasrec": _of_sequence(
+        "sasrec",
+        {"epochs": (20,), "factors": (128,), "dropout": (0.5,), "temperature": (0.05,), "seed": (1,)},
+        {"next item": {"epochs": 8}},
+    ),
     "gru": _of_sequence("gru", {"factors": (128,), "dropout": (0.5,), "blocks": (1,)}),
     "lstm": _of_sequence("lstm", {"factors": (128,), "dropout": (0.5,)}),
     "caser": _of_sequence("caser", {"factors": (128,), "dropout": (0.5,), "window": (3,)}),

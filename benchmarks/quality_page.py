@@ -102,8 +102,9 @@ def _verdict(compared: Compared, fit: str) -> str:
         parts.append(f"no significant difference to {', '.join(f'`{name}`' for name in level)}")
     if lost:
         parts.append(f"worse than {', '.join(f'`{pair.better}`' for pair in lost)}")
+    of = " of whole sessions" if DATA[compared.data].kind == "session" else ""
     return (
-        f"{'; '.join(parts)}. {label(compared.metric)}, paired bootstrap of {compared.samples:,} samples, Holm's "
+        f"{'; '.join(parts)}. {label(compared.metric)}, paired bootstrap of {compared.samples:,} samples{of}, Holm's "
         f"correction over {len(compared.pairs[fit])} pairs.\n"
     )
 

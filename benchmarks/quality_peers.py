@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +52,24 @@ class Peer:
         self._command = [str(python), str(SCRIPTS / script)]
         self._settings = settings
         self._past = past
-        self._kept = tempfile.TemporaryDirectory(prefix="endcap-peer-")
+        self._kept = Path(tempfile.mkdtemp(prefix="endcap-peer-"))
+        weakref.finalize(self, shutil.rmtree, self._kept, ignore_errors=True)
 
     def propose(self, cases: Sequence[Case], hide_seen: bool) -> Proposed:
         """Its lists. Raises CalledProcessError, or TimeoutExpired after HOURS."""
-        folder = Path(self._kept.name)
-        sizes = [case.query.history.size for case in cases]
+        folder = self._kept
+        n_items = len(self._past.items)
+        histories = [
+            case.query.history[case.query.history < n_items] for case in cases
+        ]  # a later item is unknown to it
         Asked(
             self._past.user,
             self._past.item,
             len(self._past.users),
-            len(self._past.items),
+            n_items,
             np.array([case.query.user for case in cases], np.int32),
-            np.concatenate([case.query.history for case in cases]),
-            np.concatenate([[0], np.cumsum(sizes)]),
+            np.concatenate(histories),
+            np.concatenate([[0], np.cumsum([history.size for history in histories])]),
             hide_seen,
             LENGTH,
         ).save(folder / "asked.npz")

@@ -21,8 +21,8 @@ Found = TypeVar("Found")
 class Compiled(Generic[Given, Found]):
     """A loop that is compiled, or read from the disk, when it is first called."""
 
-    def __init__(self, loop: Callable[Given, Found], signature: str, reorder: bool) -> None:
-        self._loop, self._signature, self._reorder = loop, signature, reorder
+    def __init__(self, loop: Callable[Given, Found], signature: str, freedom: bool | set[str]) -> None:
+        self._loop, self._signature, self._freedom = loop, signature, freedom
         update_wrapper(self, loop)
 
     def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Found:
@@ -33,9 +33,9 @@ class Compiled(Generic[Given, Found]):
     def made(self) -> Any:
         """The machine's own code. Where nothing can be written it is compiled in each process."""
         try:
-            return njit(self._signature, cache=True, nogil=True, fastmath=self._reorder)(self._loop)
+            return njit(self._signature, cache=True, nogil=True, fastmath=self._freedom)(self._loop)
         except RuntimeError:  # numba finds no folder that can be written
-            return njit(self._signature, nogil=True, fastmath=self._reorder)(self._loop)
+            return njit(self._signature, nogil=True, fastmath=self._freedom)(self._loop)
 
 
 @typeof_impl.register(Compiled)
@@ -44,18 +44,19 @@ def _as_seen_from_another_loop(loop: Compiled[..., object], _: object) -> types.
 
 
 def compiled(
-    signature: str, *, on_request: bool = False, reorder: bool = False
+    signature: str, *, on_request: bool = False, reorder: bool = False, fuse: bool = False
 ) -> Callable[[Callable[Given, Found]], Compiled[Given, Found]]:
     """Compile a loop for arguments of ``signature``, as numba writes it; it releases the lock of the interpreter.
 
     Arrays that the loop only reads may come from anywhere, views of bytes too, where the signature says
     ``Array(int32, 1, 'C', True)``. It takes 1 to 10 s, once on a machine. ``on_request``: an answer may need it, so
     ``get_ready`` has it compiled before. ``reorder``: sums may be taken in another order, several numbers at a time,
-    always the same on one machine; and no number may be NaN or infinite.
+    always the same on one machine; and no number may be NaN or infinite. ``fuse``: a product may be added without being
+    rounded before, but the order stays.
     """
 
     def wrap(loop: Callable[Given, Found]) -> Compiled[Given, Found]:
-        made = Compiled(loop, signature, reorder)
+        made = Compiled(loop, signature, reorder or ({"contract"} if fuse else False))
         if on_request:
             _ON_REQUEST.append(made)
         return made

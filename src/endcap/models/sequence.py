@@ -54,8 +54,9 @@ class SequenceModel:
     ``features``: of items (vectors of an encoder, attributes); an item without events is ranked by them alone.
     ``prices``: one number an item, for the visitor's money. Fitting needs the extra ``train`` and takes, an epoch,
     O(events items factors): 18 CPU-seconds for 154,000 events, 12,000 items, 64 factors in float32. The model keeps
-    ``12 items factors`` bytes and ``4 (6 blocks + 1) factors^2`` for the network. A query costs O(length factors^2 +
-    items factors); the network takes 65 microseconds for 50 events, 64 factors and two blocks of attention.
+    ``12 items factors`` bytes and ``4 (6 blocks + 1) factors^2`` for the network; one of attention also remembers the
+    last 512 histories, and reads only what is new of them (``attention.Reader``). A query costs O(length factors^2 +
+    items factors), of a remembered history O(factors^2 + length factors + items factors).
     """
 
     _ids: FloatArray | None = None
@@ -124,10 +125,10 @@ class SequenceModel:
         rows, profile = self._heard(query)
         if rows.size == 0:
             return np.zeros(self.settings.factors, np.float32)
-        events = self._items[rows]
         vector = self._read(rows, self._items)
         if self._profile.size:
-            vector = vector + np.concatenate([profile, events.mean(axis=0), [1.0]]).astype(np.float32) @ self._profile
+            interests = self._items[rows].mean(axis=0)
+            vector = vector + np.concatenate([profile, interests, [1.0]]).astype(np.float32) @ self._profile
         user: FloatArray = _compared(vector[None, :], self.settings.temperature)[0]
         return user
 

@@ -59,15 +59,8 @@ def test_the_compiled_attention_is_that_of_torch() -> None:
         events = torch.randn(length, 8)
         with torch.no_grad():
             wanted = made(events, layout_of_one(events))[-1].numpy()
-        found = attention.newest(
-            events.numpy(),
-            weights["places"],
-            weights["matrices"],
-            weights["biases"],
-            weights["norms"],
-            weights["last_norm"],
-            SETTINGS.heads,
-        )
+        rows = np.arange(length, dtype=np.int32)
+        found = attention.Reader(weights, SETTINGS.heads).newest(rows, events.numpy())
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
