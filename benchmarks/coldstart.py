@@ -5,8 +5,8 @@ only the first few events of each. Asked is who bought one of them in the last 3
 only they are ranked, since no model that counts events can put an item without any before one that has some. A fifth
 of the users is held out too, whole: asked from none of their items, from the first, from the first three, for the rest.
 
-With ``--sequence`` nothing of that is measured again: a sequence model, which takes longer to fit than all the others
-together, is asked the same questions, and its rows are put beside theirs.
+With ``--sequence`` nothing of that is measured again: a sequence model, which takes long to fit, is asked the
+same questions, and its rows are put beside theirs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ AGREED = 0.0002
 REFERENCE = "content"
 SEQUENCE = "sequence"
 READ_EVENTS = (0, 3, 100)
-"""Where the sequence model is asked: a fit of it takes minutes."""
+"""Where the sequence model is asked: a fit of it takes more than a minute."""
 MANY_PEOPLE = 1_000
 Numbers = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from endcap.types import FloatArray, IntArray, Query
 CANDIDATES = 5
 """Items of the history tried for a place, from the one that says most on; if all fail, none is cited."""
 MOST = 16
-"""Items taken away for one list, about half a millisecond each: an explanation holds up other requests no longer."""
+"""Items taken away for one list, one or two milliseconds each: an explanation holds up other requests no longer."""
 
 
 class Witnesses:
