@@ -201,7 +201,7 @@ def rounds(disk: Disk, home: Path, number: int) -> None:
     assert sorted(kept) == sorted(shown)  # those that were shown while it was full came in afterwards, once
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
-    assert len(acknowledged) >= 800 * number
+    assert len(acknowledged) > 2 * 20 * number  # what was waited for; how many more says how fast the machine is
 
 
 def test_a_full_disk_loses_nothing_and_the_server_goes_on(disk: Disk, home: Path) -> None:
