@@ -44,6 +44,8 @@ TIES = 1e-3
 """How much the mean of the members' scores counts beside the trees', which are the same for many candidates."""
 Lesson = tuple[FloatArray, BoolArray]
 """(n, features) and (n,)."""
+NOTHING: Lesson = np.empty((0, 0), np.float32), np.empty(0, np.bool_)
+"""Of a case in which no candidate is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,21 @@ class Stacking(Blend):
     def lessons(
         self, cases: Sequence[tuple[Query, IntArray]], hidden: Sequence[IntArray] | None = None
     ) -> list[Lesson]:
-        """What trees are grown from, one of each case: the features of its candidates, and which of them are wanted."""
-        found = []
+        """What trees are grown from, one of each case: the features of its candidates, and which of them are wanted.
+
+        NOTHING where none of them is.
+        """
+        told = []
         for at, (query, wanted) in enumerate(cases):
             rows, parts = self._candidates(super().propose(query))
-            table = features(rows, parts, query, self._popularity.scores(query))
             shown = np.ones(rows.size, np.bool_) if hidden is None else ~np.isin(rows, hidden[at])
-            found.append((table[shown], np.isin(rows[shown], wanted)))
-        return found
+            found = np.isin(rows[shown], wanted)
+            if not found.any():  # it says nothing, and there are many
+                told.append(NOTHING)
+                continue
+            table = features(rows, parts, query, self._popularity.scores(query))
+            told.append((table[shown], found))
+        return told
 
     def propose(self, query: Query) -> Proposals:
         """What the blend proposes: its candidates by the trees, between 0 and 1, and the rest behind, as it was."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.unit.benchmarks.given import Given
 
 import ablations
 from endcap.config import StateConfig
@@ -15,7 +16,7 @@ from endcap.evaluation.offline import Case
 from endcap.evaluation.past import Past
 from endcap.evaluation.significance import LEVEL
 from endcap.state.fold import State
-from endcap.types import FloatArray, Interactions, Query, Ranking, Vocabulary
+from endcap.types import Interactions, Query, Vocabulary
 from pages import BENCHMARKS, filled
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
@@ -39,19 +40,6 @@ def test_a_question_without_the_new_items_is_one_where_nobody_touched_them() -> 
     assert found.times.tolist() == [10, 30]
     assert found.session.tolist() == [2]
     assert (found.user, found.now, found.bought.size) == (7, 50, 0)
-
-
-class Given:
-    """The same scores for everybody."""
-
-    def __init__(self, *scores: float) -> None:
-        self.given: FloatArray = np.array(scores, np.float32)
-
-    def recommend(self, query: Query, k: int) -> Ranking:
-        return Ranking.top(self.scores(query), k, above=0.0)
-
-    def scores(self, query: Query) -> FloatArray:  # noqa: ARG002  # for everybody
-        return self.given
 
 
 def _shop(*wanted: list[int]) -> ablations.Given:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.benchmarks.given import Given
 
 import quality_page
 import quality_stages
@@ -18,7 +19,7 @@ from endcap.events.schema import Event
 from endcap.features.interactions import InteractionBuilder
 from endcap.models.ensemble import scaled
 from endcap.state.fold import State, apply
-from endcap.types import Entry, FloatArray, Query, Ranking
+from endcap.types import Entry, Query
 from peers.exchange import Asked
 from quality_data import DATA, Data, Setting
 from quality_ensembles import compare_stage, run_ensemble
@@ -46,19 +47,6 @@ def answered(first: dict[str, object], axes: dict[str, tuple[object, ...]], good
 def test_the_search_keeps_what_is_better_and_tries_nothing_twice() -> None:
     tried = answered({"a": 0}, {"a": (1, 2), "b": (1,)}, {"a": 2, "b": 1})
     assert tried == [{"a": 0}, {"a": 1}, {"a": 2}, {"a": 2, "b": 1}, {"a": 1, "b": 1}]
-
-
-class Given:
-    """The same scores for everybody."""
-
-    def __init__(self, *scores: float) -> None:
-        self.given: FloatArray = np.array(scores, np.float32)
-
-    def recommend(self, query: Query, k: int) -> Ranking:
-        return Ranking.top(self.scores(query), k, above=0.0)
-
-    def scores(self, query: Query) -> FloatArray:  # noqa: ARG002  # for everybody
-        return self.given
 
 
 CASE = Case(Query(history=np.array([1], np.int32)), np.array([2], np.int32), np.array([1], np.int32))

@@ -107,10 +107,8 @@ def test_whatever_a_version_raises_leaves_the_one_that_serves(
     run(home, work, CONFIG)
 
 
-def test_a_version_is_made_off_the_loop_and_what_does_not_fit_is_not_activated(
-    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home, version = trained
+def watch_making(monkeypatch: pytest.MonkeyPatch, begin: Callable[[str], None]) -> list[int]:
+    """The threads in which versions are made over a state, one after the other; ``begin`` is told each before."""
     load, threads = models.load_model, list[int]()
 
     def watched(items: Vocabulary, *given: object) -> Loaded:
@@ -118,14 +116,26 @@ def test_a_version_is_made_off_the_loop_and_what_does_not_fit_is_not_activated(
 
         def over(*over_what: object) -> ServingModel:
             threads.append(threading.get_ident())
-            if given[-1] == wiring.UNTRAINED:
-                raise ModelError("it does not go with these items: train again")
+            begin(str(given[-1]))
             return made.over(*over_what)  # type: ignore[arg-type]
 
         return replace(made, over=over)
 
+    monkeypatch.setattr(shop, "load_model", watched)
+    return threads
+
+
+def test_a_version_is_made_off_the_loop_and_what_does_not_fit_is_not_activated(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, version = trained
+
+    def fits(name: str) -> None:
+        if name == wiring.UNTRAINED:
+            raise ModelError("it does not go with these items: train again")
+
     async def work(live: Live) -> None:
-        monkeypatch.setattr(shop, "load_model", watched)
+        threads = watch_making(monkeypatch, fits)
         await live.activate(version)
         before = live.engine.state.offset
         with pytest.raises(ModelError, match="it does not go with these items"):
@@ -142,21 +152,13 @@ def test_a_version_over_items_that_change_meanwhile_is_made_on_the_loop(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, version = trained
-    load, threads = models.load_model, list[int]()
-
-    def torn(items: Vocabulary, *given: object) -> Loaded:
-        made = load(items, *given)  # type: ignore[arg-type]  # as it was called
-
-        def over(*over_what: object) -> ServingModel:
-            threads.append(threading.get_ident())
-            if len(threads) == 1:
-                raise IndexError("what was read has grown")
-            return made.over(*over_what)  # type: ignore[arg-type]
-
-        return replace(made, over=over)
 
     async def work(live: Live) -> None:
-        monkeypatch.setattr(shop, "load_model", torn)
+        def torn(_: str) -> None:
+            if len(threads) == 1:
+                raise IndexError("what was read has grown")
+
+        threads = watch_making(monkeypatch, torn)
         await live.activate(version)
         assert live.engine.model.version == version
         assert threads[0] != threads[1] == threading.get_ident()
